@@ -518,7 +518,7 @@ def parity(
     given = tolerances or Tolerances()
     require(isinstance(given, Tolerances), "tolerances", tolerances, "Tolerances, or None")
     settings = ParitySettings(given, score_threshold, score_band, match_iou)
-    require_choice("iou_type", iou_type, ("bbox", "segm", "keypoints", "boundary"))
+    require_choice("iou_type", iou_type, get_args(IouType))
     require_integer("resamples", resamples, 0)
     _count("max_images", max_images)
     _box_format(box_format)

@@ -144,6 +144,21 @@ class SegmentationColumn(LazyColumn[Segmentation]):
         missing: BoolArray = self.masks.missing & (self.ring_starts == self.ring_ends)
         return missing
 
+    @property
+    def quadrilaterals(self) -> FloatArray:
+        """(N, 4, 2) corners of rows that are one polygon of four, which may repeat the first; else NaN."""
+        corners = np.full((len(self), 4, 2), np.nan)
+        single = np.flatnonzero(self.ring_ends - self.ring_starts == 1)
+        starts = self.offsets[self.ring_starts[single]]
+        lengths = self.offsets[self.ring_starts[single] + 1] - starts
+        closed = lengths == 10
+        closed[closed] = (
+            self.points[starts[closed, None] + [0, 1]] == self.points[starts[closed, None] + [8, 9]]
+        ).all(axis=1)
+        four = closed | (lengths == 8)
+        corners[single[four]] = self.points[starts[four, None] + np.arange(8)].reshape(-1, 4, 2)
+        return corners
+
     def packed(self) -> Self:
         """The same rows; text and points are theirs, in their order."""
         rings, ring_ends = _positions(self.ring_starts, self.ring_ends)

@@ -59,9 +59,9 @@ BOX_AREA_FACTOR = click.option(
 _OPTIONS = (
     click.option(
         "--iou-type",
-        type=click.Choice(["bbox", "segm", "keypoints", "boundary"]),
-        help="Geometry that IoU is computed on; boundary is the minimum of mask IoU and boundary IoU.  "
-        "[default: bbox; keypoints with --protocol crowdpose]",
+        type=click.Choice(["bbox", "segm", "keypoints", "boundary", "obb"]),
+        help="Geometry that IoU is computed on; boundary is the minimum of mask IoU and boundary IoU, obb "
+        "is of oriented boxes.  [default: bbox; keypoints with --protocol crowdpose]",
     ),
     click.option(
         "--protocol",

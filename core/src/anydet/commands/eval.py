@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     "--iou-threshold",
     type=FiniteRange(0, 1, min_open=True),
     metavar="T",
-    help="Lowest IoU of a match for voc, open-images and olrp.  [default: 0.5]",
+    help="Lowest IoU of a match for voc, dota, open-images and olrp.  [default: 0.5]",
 )
 @click.option(
     "--class-hierarchy",

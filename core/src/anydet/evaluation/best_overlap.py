@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from anydet.evaluation.greedy_matching import overlaps
+from anydet.evaluation.greedy_matching import Overlaps, overlaps
 from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArray
 
 
@@ -26,11 +26,15 @@ def best_annotations(
         ground_truth: the annotations; overlap with those of crowds is the fraction of the detection inside.
         least: overlap below which there is none.
     """
-    found = overlaps(detections, ground_truth, least=least)
+    return best_of(overlaps(detections, ground_truth, least=least), len(detections))
+
+
+def best_of(found: Overlaps, count: int) -> IntArray:
+    """(count,) row of the annotation that each detection overlaps most, of pairs; -1 where it is in none."""
     order = np.lexsort((found.annotations, -found.iou, found.detections))
     owner = found.detections[order]
     first = np.append(True, owner[1:] != owner[:-1])[: len(order)]
-    best = np.full(len(detections), -1, np.int64)
+    best = np.full(count, -1, np.int64)
     best[owner[first]] = found.annotations[order][first]
     return best
 

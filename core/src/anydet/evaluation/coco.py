@@ -32,6 +32,7 @@ LOW_AP50 = 0.05
 _FEWEST = 20
 CROWD = "ignored: may match any number of detections, which then count neither as hit nor as miss"
 """What happens to crowd annotations, for the protocol."""
+_DETECTION_AREA = {"segm": "mask", "boundary": "mask", "obb": "oriented box"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,9 +109,12 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
     context: Mapping[str, Any] = field(default_factory=dict)
     dry: bool = False
 
+    def __post_init__(self) -> None:
+        self.use_engine(self.engine)
+
     @property
     def name(self) -> str:
-        """``coco`` for boxes, ``coco-segm``, ``coco-keypoints``, ``coco-boundary``, ``crowdpose``."""
+        """``coco`` for boxes, ``coco-segm``, ``coco-keypoints``, ...; ``crowdpose``."""
         if self.settings.protocol == "crowdpose":
             return "crowdpose"
         return "coco" if self.settings.iou_type == "bbox" else f"coco-{self.settings.iou_type}"
@@ -127,7 +131,11 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
         return None
 
     def use_engine(self, engine: Engine) -> None:
-        """Match with this one."""
+        """Match with this one, but for oriented boxes, which one engine alone knows."""
+        if self.settings.iou_type == "obb":
+            from anydet.evaluation.oriented_engine import OrientedEngine
+
+            engine = OrientedEngine()
         self.engine = engine
 
     @property
@@ -227,7 +235,7 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
             "class_agnostic": self.settings.class_agnostic,
             "pycocotools_quirks": params.pycocotools_quirks,
             "crowd": CROWD,
-            "detection_area": "mask" if self.settings.iou_type in {"segm", "boundary"} else "box",
+            "detection_area": _DETECTION_AREA.get(self.settings.iou_type, "box"),
             "ground_truth": joint.source,
             "classes": len(self.classes),
             "images": len(joint.images),

@@ -85,6 +85,11 @@ def select_columns(
         _check_keypoints(detections, ground_truth, count)
         found = replace(found, keypoints=detections.keypoints)
         labels = areas_of(replace(labels, keypoints=old.keypoints, area_stated=old.area_stated), settings)
+    elif settings.iou_type == "obb":
+        from anydet.evaluation.oriented_columns import corners_of_annotations, corners_of_detections
+
+        found = corners_of_detections(found, detections)
+        labels = corners_of_annotations(labels, ground_truth)
     truth = replace(ground_truth, labels=labels)
     if settings.protocol == "lvis":
         found, truth = federate(found, truth, params.max_detections[-1])
@@ -147,13 +152,13 @@ def federate(
 def _with_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> DetectionColumns:
     """The detections whose masks can be scored; raises where annotations have none, or most detections."""
     truth = SegmentationColumn.of(ground_truth.labels.segmentations or (None,) * len(ground_truth))
-    _refuse(
+    refuse(
         truth.missing,
         ground_truth,
         "annotations have no segmentation",
         "use a data set with masks, or --iou-type bbox",
     )
-    _refuse(
+    refuse(
         ground_truth.sizes_wh[ground_truth.image_index, 0] < 0,
         ground_truth,
         "annotations are in images of unknown size",
@@ -163,12 +168,12 @@ def _with_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) 
     missing = found.missing
     if missing.all():
         fix = "export with an adapter that predicts masks, or use --iou-type bbox"
-        _refuse(missing, detections, "detections have no mask", fix)
+        refuse(missing, detections, "detections have no mask", fix)
     sizes_wh = ground_truth.sizes_wh[detections.image_index]
     other = ~missing & ((found.sizes_hw[:, ::-1] != sizes_wh) & (sizes_wh >= 0)).any(axis=1)
     if 2 * np.count_nonzero(other) > np.count_nonzero(~missing):
         what = "detections have a mask of another size than their image"
-        _refuse(other, detections, what, "masks must be of the original image's size")
+        refuse(other, detections, what, "masks must be of the original image's size")
     if missing.any() or other.any():
         from anydet.evaluation.mask_gaps import filled  # hardly a file has any
 
@@ -183,7 +188,7 @@ def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColu
         (detections, detections.keypoints, "detections"),
     ):
         if points is None:
-            _refuse(
+            refuse(
                 np.ones(len(columns), np.bool_),
                 columns,
                 f"{what} have no keypoints",
@@ -235,8 +240,8 @@ def _check_equal_counts(
     )
 
 
-def _refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, problem: str, fix: str) -> None:
-    """Raise for the rows that are wrong, with their number and the first one's image."""
+def refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, problem: str, fix: str) -> None:
+    """Raise ``EvaluationError`` for the rows that are wrong, with their number and the first one's image."""
     if wrong.any():
         image = shortened(columns.images[columns.image_index[np.argmax(wrong)]])
         raise EvaluationError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from anydet.evaluation.figures import Figure
     from anydet.evaluation.tables import Table
 
-IouType = Literal["bbox", "segm", "keypoints", "boundary"]
+IouType = Literal["bbox", "segm", "keypoints", "boundary", "obb"]
 
 
 class Result(Protocol):

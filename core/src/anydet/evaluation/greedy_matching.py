@@ -67,7 +67,7 @@ def overlaps(
         class_agnostic: pairs of different classes, too.
     """
     labels = ground_truth.labels
-    found_key, true_key = _keys(detections, ground_truth, class_agnostic=class_agnostic)
+    found_key, true_key = keys_of(detections, ground_truth, class_agnostic=class_agnostic)
     rows = np.lexsort((-detections.scores, found_key))
     # Crowds last: COCOeval stops at the first crowd once an annotation that counts has matched.
     true_rows = np.lexsort((labels.iscrowd, true_key))
@@ -110,33 +110,52 @@ def pair(
         max_detections: looked at per image and class (per image if ``class_agnostic``); ``None`` is all.
         class_agnostic: match whatever the classes are.
     """
-    found = overlaps(
-        detections, ground_truth, least=min(iou_threshold, _STRICTEST), class_agnostic=class_agnostic
-    )
-    rank = _ranks(detections, _keys(detections, ground_truth, class_agnostic=class_agnostic)[0])
+    found = overlaps(detections, ground_truth, least=at_least(iou_threshold), class_agnostic=class_agnostic)
+    rank = ranks_of(detections, keys_of(detections, ground_truth, class_agnostic=class_agnostic)[0])
     limit = len(rank) if max_detections is None else max_detections
     crowd = ground_truth.labels.iscrowd[found.annotations]
     # The best candidate of a detection is its last one, so that what is left of it still ends with the best.
     order = np.lexsort((found.annotations, found.iou, ~crowd, found.detections, rank[found.detections]))
-    steps = rank[found.detections[order]]
+    best = claim(found, order, rank[found.detections[order]], crowd, limit)
     annotations, iou = np.full(len(detections), -1, np.int64), np.zeros(len(detections))
-    taken = np.zeros(len(ground_truth), np.bool_)
-    for step in np.unique(steps[steps < limit]).tolist():
-        mine = order[slice(*np.searchsorted(steps, [step, step + 1]))]
-        mine = mine[~taken[found.annotations[mine]]]
-        owner = found.detections[mine]
-        best = mine[np.append(owner[1:] != owner[:-1], True)[: len(mine)]]
-        annotations[found.detections[best]] = found.annotations[best]
-        iou[found.detections[best]] = found.iou[best]
-        # A crowd stands for any number of objects and is never used up.
-        taken[found.annotations[best]] = ~crowd[best]
+    annotations[found.detections[best]] = found.annotations[best]
+    iou[found.detections[best]] = found.iou[best]
     ignored = rank >= limit
     matched = annotations >= 0
     ignored[matched] = ground_truth.labels.iscrowd[annotations[matched]]
     return Pairs(annotations, iou, ignored)
 
 
-def _keys(
+def at_least(iou_threshold: float) -> float:
+    """The lowest IoU that matches at a threshold."""
+    return min(iou_threshold, _STRICTEST)
+
+
+def claim(found: Overlaps, order: IntArray, ranks: IntArray, endless: BoolArray, limit: int) -> IntArray:
+    """Pairs that match, where detections take annotations one rank after the other: (M,) rows of ``found``.
+
+    Args:
+        found: the pairs.
+        order: (O,) rows of the pairs that may match; by rank, within it by detection, and then from its worst
+            candidate to its best.
+        ranks: (O,) rank of the detection of each of them, rising.
+        endless: (P,) pairs whose annotation is never used up.
+        limit: ranks from which on nothing matches.
+    """
+    taken = np.zeros(int(found.annotations.max(initial=-1)) + 1, np.bool_)
+    matched = [np.zeros(0, np.int64)]
+    for step in np.unique(ranks[ranks < limit]).tolist():
+        mine = order[slice(*np.searchsorted(ranks, [step, step + 1]))]
+        mine = mine[~taken[found.annotations[mine]]]
+        owner = found.detections[mine]
+        best = mine[np.append(owner[1:] != owner[:-1], True)[: len(mine)]]
+        matched.append(best)
+        # A crowd stands for any number of objects and is never used up.
+        taken[found.annotations[best]] = ~endless[best]
+    return np.concatenate(matched)
+
+
+def keys_of(
     detections: DetectionColumns, ground_truth: GroundTruthColumns, *, class_agnostic: bool
 ) -> tuple[IntArray, IntArray]:
     """What detections and annotations are compared within: the image, and the class if it counts."""
@@ -149,7 +168,7 @@ def _keys(
     )
 
 
-def _ranks(detections: DetectionColumns, keys: IntArray) -> IntArray:
+def ranks_of(detections: DetectionColumns, keys: IntArray) -> IntArray:
     """(N,) 0 for the highest score of each key, 1 for the next, ..."""
     order = np.lexsort((-detections.scores, keys))
     ranks = np.empty(len(order), np.int64)

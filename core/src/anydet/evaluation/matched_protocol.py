@@ -17,7 +17,7 @@ OPTION_NAMES = {
 }
 """Fields of ``ProtocolOptions`` as ``anydet eval`` calls them."""
 OPTION_OWNERS = {
-    "iou_threshold": ("voc", "open-images", "olrp"),
+    "iou_threshold": ("voc", "dota", "open-images", "olrp"),
     "parents": ("open-images",),
     "image_labels": ("open-images",),
     "box_area_factor": ("coco-keypoints",),

@@ -57,7 +57,7 @@ CROWDPOSE_AREA = 0.53
 
 Protocol = Literal["coco", "lvis", "crowdpose"]
 
-_MAX_DETECTIONS = {"bbox": (1, 10, 100), "segm": (1, 10, 100), "boundary": (1, 10, 100), "keypoints": (20,)}
+_MAX_DETECTIONS = {**dict.fromkeys(("bbox", "segm", "boundary", "obb"), (1, 10, 100)), "keypoints": (20,)}
 _LVIS_DETECTIONS = (300,)
 FREQUENCIES = ("r", "c", "f")
 """LVIS's groups of classes: rare, common, frequent."""

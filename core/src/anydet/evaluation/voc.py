@@ -23,7 +23,7 @@ from anydet.evaluation.matched_protocol import ProtocolOptions, require_threshol
 from anydet.evaluation.ranked import area_under_curve, eleven_points, mean_of, ranked_classes
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Cell, Table
-from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
+from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, IntArray
 
 IOU_THRESHOLD = 0.5
 
@@ -64,7 +64,7 @@ class VocEvaluator(PooledEvaluator):
         difficult = labels.iscrowd
         # VOC takes IoU with difficult objects, not the fraction inside that COCO takes with crowds.
         plain = replace(ground_truth, labels=replace(labels, iscrowd=np.zeros_like(difficult)))
-        best = best_annotations(detections, plain, self.iou_threshold)
+        best = self.best(detections, plain)
         ignored = np.zeros(len(best), np.bool_)
         ignored[best >= 0] = difficult[best[best >= 0]]
         kept = np.flatnonzero(~ignored)
@@ -75,6 +75,10 @@ class VocEvaluator(PooledEvaluator):
             ),
             Wanted(ground_truth.image_index[~difficult], labels.class_ids[~difficult]),
         )
+
+    def best(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> IntArray:
+        """(N,) row of the annotation that each detection overlaps most and enough, else -1."""
+        return best_annotations(detections, ground_truth, self.iou_threshold)
 
     def count(self, images: tuple[str, ...], judged: Judged, wanted: Wanted) -> Measured:
         """AP of all classes that have annotations which are not difficult."""

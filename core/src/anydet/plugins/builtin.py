@@ -25,6 +25,12 @@ _EVALUATORS = (
     ("coco", "analysis.analyzed:coco_box_evaluator", "the 12 COCO numbers of boxes"),
     ("coco-segm", "analysis.analyzed:coco_mask_evaluator", "the 12 COCO numbers of masks"),
     ("coco-keypoints", "analysis.analyzed:coco_keypoint_evaluator", "the 10 COCO numbers of keypoints"),
+    ("coco-obb", "analysis.analyzed:coco_oriented_evaluator", "the 12 COCO numbers of oriented boxes"),
+    (
+        "dota",
+        "dota:dota_evaluator",
+        "DOTA: AP of oriented boxes at IoU 0.5, area under the curve and 11 points",
+    ),
     ("crowdpose", "analysis.analyzed:crowdpose_evaluator", "the 6 numbers of CrowdPose's 14 keypoints"),
     ("voc", "voc:voc_evaluator", "Pascal VOC: AP at IoU 0.5, area under the curve and 11 points"),
     (
@@ -58,7 +64,7 @@ _EVALUATORS = (
 """(name, ``module:function`` in ``anydet.evaluation``, summary), in the order in which they run."""
 
 
-_NAMED = {"label-errors", "crowdpose", "voc", "open-images", "olrp"}
+_NAMED = {"label-errors", "crowdpose", "dota", "voc", "open-images", "olrp"}
 """Evaluators that run only where they are named: a list of images to look at, and protocols of other data
 sets, whose numbers are not to be confused with COCO's."""
 

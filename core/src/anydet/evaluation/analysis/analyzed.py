@@ -100,6 +100,12 @@ def coco_keypoint_evaluator(ground_truth: GroundTruthColumns) -> AnalyzedCocoEva
     return AnalyzedCocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
 
 
+def coco_oriented_evaluator(ground_truth: GroundTruthColumns) -> AnalyzedCocoEvaluator:
+    """The same of oriented boxes; what is registered as ``coco-obb``."""
+    settings = CocoSettings(iou_type="obb")
+    return AnalyzedCocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
+
+
 def crowdpose_evaluator(ground_truth: GroundTruthColumns) -> AnalyzedCocoEvaluator:
     """The same as CrowdPose counts it; what is registered as ``crowdpose``."""
     settings = CocoSettings(iou_type="keypoints", protocol="crowdpose")
