@@ -32,6 +32,14 @@ def mask_of(value: Any, size_wh: Size | None) -> tuple[RLE | None, str]:
     return _polygons([value] if all(isinstance(v, int | float) for v in value) else value, size_wh)
 
 
+def corners_of_polygons(value: Any) -> Sequence[float] | None:
+    """The 8 numbers of one polygon of four corners, or ``None`` of any other segmentation."""
+    ring = value[0] if isinstance(value, Sequence) and len(value) == 1 else value
+    if not isinstance(ring, Sequence) or isinstance(ring, str | bytes) or len(ring) != 8:
+        return None
+    return None if _ring_problem(ring) else ring
+
+
 def _polygons(rings: Sequence[Any], size_wh: Size | None) -> tuple[RLE | None, str]:
     problem = next(filter(None, map(_ring_problem, rings)), "")
     if problem:

@@ -116,6 +116,40 @@ def test_masks_that_are_none_are_left_out_and_named(segmentation: Any, message: 
         load_coco_results(path, KEYS, CLASSES, sizes_wh=lambda: SIZES)
 
 
+QUAD = [1.0, 0.5, 3.5, 1.0, 3.0, 3.5, 0.5, 3.0]
+
+
+def oriented(tmp_path: Path, *shapes: dict[str, Any]) -> Any:
+    """Results of image 7 with these in place of a box."""
+    results = [{"image_id": 7, "category_id": 1, "score": 0.5, **shape} for shape in shapes]
+    return load_coco_results(save(tmp_path / "r.json", results), KEYS, CLASSES, sizes_wh=lambda: SIZES)
+
+
+@pytest.mark.parametrize("shape", [{"segmentation": [QUAD]}, {"poly": QUAD, "rbox": [2, 2, 3, 3, 0.1]}])
+def test_oriented_boxes_are_polygons_of_four_corners_or_what_ultralytics_writes(
+    shape: dict[str, Any], tmp_path: Path
+) -> None:
+    raw = oriented(tmp_path, shape, shape)
+    assert raw.keypoints[:, :, :2].tolist() == [np.reshape(QUAD, (4, 2)).tolist()] * 2
+    assert np.isnan(raw.keypoints[:, :, 2]).all()
+    if "poly" in shape:
+        assert raw.columns().boxes_xywh_px.tolist() == [[0.5, 0.5, 3.0, 3.0]] * 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"segmentation": [QUAD[:6]]},
+        {"segmentation": [QUAD, QUAD]},
+        {"segmentation": [], "bbox": [1, 1, 2, 2]},
+        {"poly": QUAD[:6], "bbox": [1, 1, 2, 2]},
+        {"poly": "quad", "bbox": [1, 1, 2, 2]},
+    ],
+)
+def test_polygons_of_four_corners_among_others_are_masks_alone(other: dict[str, Any], tmp_path: Path) -> None:
+    assert oriented(tmp_path, {"segmentation": [QUAD]}, other).keypoints is None
+
+
 @pytest.mark.parametrize(
     ("keypoints", "message"),
     [

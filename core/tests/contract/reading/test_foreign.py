@@ -22,7 +22,7 @@ from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.foreign.formats import FORMATS
 from anydet.contract.reading.load import load, read
 from anydet.contract.reading.shards import prediction_files
-from anydet.data.dataset.columns import no_labels
+from anydet.data.dataset.columns import boxes_only, no_labels
 from anydet.errors import AnydetError, AnydetWarning, ContractError
 from anydet.evaluation.engines import choose_engine
 from anydet.geometry import masks
@@ -537,6 +537,22 @@ def test_a_line_of_yolo_is_a_box_a_track_a_polygon_or_a_pose(tmp_path: Path) -> 
     raw = load(path, truth=lambda: posed)
     assert raw.keypoints is not None
     assert raw.keypoints.tolist() == [[[16.0, 16.0, 0.9], [48.0, 16.0, 0.3]]]
+
+
+def test_polygons_of_four_are_oriented_boxes_where_the_data_set_has_such(tmp_path: Path) -> None:
+    line = "2 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75 0.7"
+    path = save(tmp_path / "a.txt", f"{line}\n0 0.5 0.5 0.5 0.5 0.9\n")
+    quad, triangle = ((0.0, 0.0, 9.0, 0.0, 9.0, 9.0, 0.0, 9.0),), ((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),)
+    labels = boxes_only(np.zeros(2, np.int64), np.zeros((2, 4)))
+    for outlines, oriented in (((quad, quad), True), ((quad, triangle), False), ((quad, None), False)):
+        truth = replace(
+            TRUTH, image_index=np.zeros(2, np.int64), labels=replace(labels, segmentations=outlines)
+        )
+        raw = load(path, truth=lambda truth=truth: truth)
+        assert (raw.keypoints is not None) is oriented
+        if raw.keypoints is not None:
+            assert raw.keypoints[0, :, :2].tolist() == [[16, 8], [48, 8], [48, 24], [16, 24]]
+            assert np.isnan(raw.keypoints[1]).all()
 
 
 def test_results_that_name_no_image_are_taken_in_order_or_refused(tmp_path: Path) -> None:

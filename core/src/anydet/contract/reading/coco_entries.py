@@ -17,7 +17,7 @@ from anydet.contract.reading.encoding import not_utf8
 from anydet.contract.reading.json_source import UNREADABLE, with_image_id
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.contract.reading.source import Source
-from anydet.contract.segmentations import has_odd_rings, mask_of
+from anydet.contract.segmentations import corners_of_polygons, has_odd_rings, mask_of
 from anydet.contract.violations import EXPLAINED, parse, unspeakable
 from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xywh
@@ -50,6 +50,8 @@ class Result(Struct, gc=False):
     segmentation: Segmentation | list[Any] | UnsetType = UNSET
     keypoints: Annotated[list[float], Meta(min_length=3)] | UnsetType = UNSET
     file_name: str | None = None
+    # Corners of an oriented box, as Ultralytics writes them; anything else is let be.
+    poly: Any = None
 
 
 _decode = msgspec.json.Decoder(list[Result]).decode
@@ -303,8 +305,17 @@ def _keypoints(
         lists.append([] if problem else given)
     longest = max(map(len, lists), default=0)
     if not longest:
-        return None
+        return _corners(results)
     column = np.full((len(lists), longest), np.nan)
     for i, numbers in enumerate(lists):
         column[i, : len(numbers)] = numbers
     return np.asarray(column.reshape(len(lists), -1, 3), np.float64)
+
+
+def _corners(results: Sequence[Result]) -> FloatArray | None:
+    """(N, 4, 3) corners, where every result is one polygon of four: only oriented boxes are."""
+    found = [corners_of_polygons(_segmentation(one)) or corners_of_polygons(one.poly) for one in results]
+    if not found or any(one is None for one in found):
+        return None
+    corners = np.array(found, np.float64).reshape(-1, 4, 2)
+    return np.pad(corners, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)

@@ -1,13 +1,15 @@
 """YOLO's label files with confidences, one an image: ``save_txt save_conf`` of Ultralytics and YOLOv5.
 
 A line is a class id, numbers in fractions of the image and a confidence, and a track id where there is one.
-The numbers are a box (center and size), a box with keypoints, or the corners of a polygon.
+The numbers are a box (center and size), a box with keypoints, or the corners of a polygon; where the data set
+has oriented boxes, polygons of four corners are such.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,9 @@ from anydet.contract.segmentations import mask_of
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.inputs import SAVE_AS_UTF8, read_file, recoded
+from anydet.mask_columns import SegmentationColumn
 from anydet.text import quoted
-from anydet.types import RLE, BoolArray, FloatArray, Size
+from anydet.types import RLE, BoolArray, FloatArray, GroundTruthColumns, Size
 
 YOLO = Kind("cxcywh_norm", labels="class")
 _NAMES_FILES = ("classes.txt", "obj.names", "readme.txt")
@@ -69,6 +72,15 @@ class _Line:
     track: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What lines hold: so many keypoints, the confidence second, oriented boxes as polygons of four."""
+
+    keypoints: int
+    second: bool
+    oriented: bool
+
+
 def read_labels(given: Given, *, second: bool = False) -> Iterator[Found]:
     """The detections of each label file.
 
@@ -80,6 +92,7 @@ def read_labels(given: Given, *, second: bool = False) -> Iterator[Found]:
     truth = given.need_truth("label files name images without their ending, and classes by number")
     points = truth.labels.keypoints
     expected = 0 if points is None else points.shape[1]
+    oriented = points is None and _is_oriented(truth)
     folder = given.path
     files = label_files(folder) if folder.is_dir() else [folder]
     if not files:
@@ -87,7 +100,8 @@ def read_labels(given: Given, *, second: bool = False) -> Iterator[Found]:
     numbers = []
     for file in files:
         relative = file.relative_to(folder) if folder.is_dir() else Path(file.name)
-        found = _read(given, file, FileName(relative.with_suffix("").as_posix()), expected, second)
+        image = FileName(relative.with_suffix("").as_posix())
+        found = _read(given, file, image, _Expected(expected, second, oriented))
         if found.masks is None and found.keypoints is None:
             numbers.append(np.column_stack([found.boxes, found.scores]))
         yield found
@@ -118,17 +132,25 @@ def _inside(boxes: FloatArray) -> BoolArray:
     return inside
 
 
-def _read(given: Given, file: Path, image: str, keypoints: int, second: bool) -> Found:
+def _is_oriented(truth: GroundTruthColumns) -> bool:
+    """Whether all annotations are polygons of four corners, so that predicted ones are oriented boxes."""
+    outlines = truth.labels.segmentations
+    if not isinstance(outlines, SegmentationColumn | tuple | list) or not len(truth):
+        return False
+    return not np.isnan(SegmentationColumn.of(outlines).quadrilaterals).any()
+
+
+def _read(given: Given, file: Path, image: str, expected: _Expected) -> Found:
     lines = _lines(given, file)
     kept: list[_Line] = []
     places = []
     for number, text in enumerate(lines, 1):
         if text.strip():
-            line = _line(text, keypoints, second)
+            line = _line(text, expected.keypoints, expected.second)
             if isinstance(line, str):
                 given.blame(f"{file.name}:{number}", line)
             else:
-                kept.append(line)
+                kept.append(_with_corners(line) if expected.oriented else line)
                 places.append(f"{file.name}:{number}")
     size = given.size_wh(image)
     tracks = [None if line.track is None else {"track_id": line.track} for line in kept]
@@ -143,6 +165,14 @@ def _read(given: Given, file: Path, image: str, keypoints: int, second: bool) ->
         keypoints=_keypoints(kept, size) if any(line.points for line in kept) else None,
         extra=tracks if any(tracks) else None,
     )
+
+
+def _with_corners(line: _Line) -> _Line:
+    """The same with the corners of a polygon of four as keypoints."""
+    if len(line.ring) != 8:
+        return line
+    corners = [[*line.ring[i : i + 2], np.nan] for i in range(0, 8, 2)]
+    return replace(line, points=corners)
 
 
 def _lines(given: Given, file: Path) -> list[str]:
