@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from tests.onnx_models import described_model
+from tests.panoptic import write_panoptic
 
 from anydet.cli import main
 from anydet.plugins.manager import Plugins
@@ -32,6 +33,7 @@ LINES = {
     "doctor": "--quick --json",
     "eval": "--dataset scenes --predictions p.json --metrics coco --json -",
     "eval-coco": "--dataset scenes --predictions p.json --json -",
+    "eval-panoptic": "--dataset annotations/panoptic_val2017.json --predictions found.json --json -",
     "eval-suite": "p.json --protocol protocol.yaml --dataset scenes --json - --out out/suite",
     "export-predictions": "--adapter toy --dataset scenes --output out/p.json",
     "fasterrcnn-multitask prepare": (
@@ -113,6 +115,7 @@ def folder(tmp_path_factory):
         "training: {image_size: 64, num_workers: 0}}"
     )
     described_model(here / "model.onnx")
+    write_panoptic(here)
     (here / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0}\n{"step": 2, "train_loss": 1.0}\n')
     return here
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import click
 import pytest
 from click.testing import CliRunner
+from tests.panoptic import write_panoptic
 
 from anydet.cli import main
 from anydet.plugins.manager import Plugins
@@ -83,6 +84,10 @@ COMMANDS = {
         "--dataset DATA --predictions FILE",
         "--dataset DATA --predictions FILE --json OUT.json",
         "--dataset scenes --predictions predictions.json --explain --reference FILE",
+    ),
+    "eval-panoptic": (
+        "--dataset panoptic --predictions FILE --segments found",
+        "--dataset DATA --predictions found.json --json OUT.json",
     ),
     "eval-suite": (
         "FILE --protocol yolo-640 --dataset DATA --allow image_size --allow score_threshold --allow nms_iou "
@@ -342,6 +347,9 @@ def given(tmp_path_factory):
             "num_workers: 0\nbatch_size: 1\nrun_dir: run\n"
         )
         write_models(folder)
+        write_panoptic(Path("panoptic"))
+        shutil.copytree("panoptic/found", "found")
+        shutil.copy("panoptic/found.json", "found.json")
     return folder
 
 
@@ -402,7 +410,7 @@ def filled(word: str, work: Path, given: Path, files: list[Path], dice: random.R
                 broken(path, files, dice)
             return word.replace(kind, path.name)
     if word == "DATA":
-        data = dice.choice(("scenes", "coco", "bikes", "masks"))
+        data = dice.choice(("scenes", "coco", "bikes", "masks", "panoptic"))
         inside = sorted(p for p in (work / data).rglob("*") if p.is_file() and not p.is_symlink())
         broken(dice.choice(inside), files, dice)
         return data

@@ -17,6 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from tests.onnx_models import described_model
+from tests.panoptic import PANOPTIC, write_panoptic
 
 from anydet.cli import main
 from anydet.plugins.manager import Plugins
@@ -114,10 +115,11 @@ def given(tmp_path_factory):
     )
     (folder / "protocol.yaml").write_text("score_threshold: 0.001")
     described_model(folder / "model.onnx")
+    write_panoptic(folder)
     return folder
 
 
-EXAMPLES_HAVE = ("runs/exp01", "setting.yaml", "protocol.yaml", "model.onnx")
+EXAMPLES_HAVE = ("runs/exp01", "setting.yaml", "protocol.yaml", "model.onnx", *PANOPTIC)
 """What examples take as given: a training, which is too long for one, files written by hand, and a model."""
 GIVEN = ("data/scenes", "predictions.json", "broken.json", *EXAMPLES_HAVE)
 

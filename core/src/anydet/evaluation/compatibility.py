@@ -151,6 +151,8 @@ def federate(
 
 def _with_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> DetectionColumns:
     """The detections whose masks can be scored; raises where annotations have none, or most detections."""
+    from anydet.evaluation.lacking_rows import refuse  # boxes start sooner without it
+
     truth = SegmentationColumn.of(ground_truth.labels.segmentations or (None,) * len(ground_truth))
     refuse(
         truth.missing,
@@ -182,6 +184,8 @@ def _with_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) 
 
 
 def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColumns, count: int) -> None:
+    from anydet.evaluation.lacking_rows import refuse
+
     _check_same_skeleton(detections, ground_truth)
     for columns, points, what in (
         (ground_truth, ground_truth.labels.keypoints, "annotations"),
@@ -238,16 +242,6 @@ def _check_equal_counts(
         fix="write all keypoints of every object, those that are not labeled as 0, 0, 0; or put objects with "
         "other keypoints into a file of their own",
     )
-
-
-def refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, problem: str, fix: str) -> None:
-    """Raise ``EvaluationError`` for the rows that are wrong, with their number and the first one's image."""
-    if wrong.any():
-        image = shortened(columns.images[columns.image_index[np.argmax(wrong)]])
-        raise EvaluationError(
-            f"{np.count_nonzero(wrong)} of {len(wrong)} {problem} (first in image {image})",
-            fix=fix,
-        )
 
 
 def differing_classes(expected: tuple[str, ...], found: tuple[str, ...], *, fix: str) -> EvaluationError:

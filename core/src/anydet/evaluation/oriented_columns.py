@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from anydet.evaluation.compatibility import refuse
+from anydet.evaluation.lacking_rows import refuse
 from anydet.geometry.boxes import xyxy_to_xywh
 from anydet.geometry.oriented import areas_of, convex_hulls, enclosing_xyxy
 from anydet.mask_columns import SegmentationColumn

@@ -81,6 +81,7 @@ _COMMANDS = {
     },
     "Evaluate": {
         "eval-coco": "Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).",
+        "eval-panoptic": "Compute panoptic quality (PQ, SQ, RQ) of COCO's panoptic results.",
         "eval": "Evaluate predictions with all evaluators that apply to them and the data set.",
         "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
         "browse": "Serve the page of 'anydet report' to this machine, with all detections and whole images.",

@@ -8,7 +8,7 @@ image.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from anydet.columns import LazyColumn
 from anydet.data.coco.image_class import class_of_image
@@ -73,10 +74,16 @@ class PanopticMask:
     Attributes:
         path: the PNG.
         class_of: segment id -> class id.
+        areas: segment id -> pixels, as the JSON states them.
+        crowds: segments that are several objects of one class.
+        things: class ids that are of objects; of all images alike.
     """
 
     path: Path
     class_of: Mapping[int, int]
+    areas: Mapping[int, float] = field(default_factory=dict)
+    crowds: frozenset[int] = frozenset()
+    things: frozenset[int] = frozenset()
 
     def read(self) -> IntArray:
         """(H, W) class of each pixel, -1 where no segment is.
@@ -87,12 +94,16 @@ class PanopticMask:
         ids, inverse = np.unique(read_segment_ids(self.path), return_inverse=True)
         unknown = set(ids.tolist()) - set(self.class_of) - {0}
         if unknown:
-            raise DatasetError(
-                f"{self.path}: segment {min(unknown)} is not in the segments_info of its annotation",
-                fix="give the JSON and PNG files of one export",
-            )
+            raise self.unknown_segment(min(unknown))
         classes = np.array([self.class_of.get(one, -1) for one in ids.tolist()], np.int64)
         return classes[inverse].reshape(inverse.shape)
+
+    def unknown_segment(self, id_: int) -> DatasetError:
+        """The error of a segment of the PNG that the JSON does not have."""
+        return DatasetError(
+            f"{self.path}: segment {id_} is not in the segments_info of its annotation",
+            fix="give the JSON and PNG files of one export",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +136,7 @@ class PanopticSegments(LazyColumn[Segmentation]):
         return cls(paths, np.concatenate([part.ids for part in parts]))
 
 
-def read_segment_ids(path: Path) -> IntArray:
+def read_segment_ids(path: Path) -> NDArray[np.uint32]:
     """(H, W) segment id of each pixel of a panoptic PNG; raises ``ImageError`` where it cannot be read."""
     from PIL import Image
 
@@ -133,11 +144,11 @@ def read_segment_ids(path: Path) -> IntArray:
 
     try:
         with open_image(path) as image:
-            pixels = np.asarray(image.convert("RGB"), np.int64)
+            pixels = np.asarray(image.convert("RGBA"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ImageError(f"{path}: cannot be read as an image: {exc}", fix="write the PNG again") from exc
-    ids: IntArray = pixels @ np.array([1, 256, 256**2])
-    return ids
+    # The bytes of a pixel, red first, are a number in little-endian order; the last one is opacity.
+    return np.asarray(pixels.view("<u4")[..., 0] & 0xFFFFFF, np.uint32)
 
 
 # One image: its segments are read one after the other, each from the same PNG.
@@ -156,7 +167,8 @@ def read_panoptic(file: Path) -> ImageTable:
     class_of = {one.id: i for i, one in enumerate(categories)}
     things = {one.id for one in categories if one.isthing}
     by_image = {one.image_id: one for one in content.annotations}
-    masks = tuple(_mask(file, one, by_image.get(one.id), class_of) for one in images)
+    thing_ids = frozenset(class_of[one] for one in things)
+    masks = tuple(_mask(file, one, by_image.get(one.id), class_of, thing_ids) for one in images)
     class_ids = [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
     objects = [
         [one for one in by_image[image.id].segments_info if one.category_id in things]
@@ -190,7 +202,11 @@ def _decode(file: Path) -> _File:
 
 
 def _mask(
-    file: Path, image: _Image, annotation: _Annotation | None, class_of: Mapping[int, int]
+    file: Path,
+    image: _Image,
+    annotation: _Annotation | None,
+    class_of: Mapping[int, int],
+    things: frozenset[int],
 ) -> PanopticMask | None:
     """The mask of an image; ``None`` without annotation. Raises ``DatasetError`` for an unknown category."""
     if annotation is None:
@@ -203,7 +219,14 @@ def _mask(
                 fix="correct the id, or add the category",
             )
     path = contained(file.with_suffix(""), annotation.file_name, links=True)
-    return PanopticMask(path, {one.id: class_of[one.category_id] for one in annotation.segments_info})
+    segments = annotation.segments_info
+    return PanopticMask(
+        path,
+        {one.id: class_of[one.category_id] for one in segments},
+        {one.id: one.area for one in segments},
+        frozenset(one.id for one in segments if one.iscrowd),
+        things,
+    )
 
 
 def _labels(segments: list[_Segment], paths: list[Path], class_of: Mapping[int, int]) -> Labels:

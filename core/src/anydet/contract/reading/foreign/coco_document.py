@@ -49,6 +49,11 @@ def read_document(given: Given) -> RawPredictions:
 
 def _need_scores(given: Given, annotations: list[Any]) -> None:
     without = [i for i, a in enumerate(annotations) if not (isinstance(a, Mapping) and "score" in a)]
+    if any(isinstance(a, Mapping) and "segments_info" in a for a in annotations[:1]):
+        raise ContractError(
+            f"{given.path}: COCO's panoptic results, which are no detections",
+            fix="evaluate them with 'anydet eval-panoptic'",
+        )
     if without and len(without) == len(annotations):
         raise ContractError(
             f"{given.path}: a COCO document whose annotations have no score: labels, not predictions",

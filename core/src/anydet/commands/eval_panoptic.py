@@ -1,0 +1,142 @@
+"""``anydet eval-panoptic``: panoptic quality of COCO's panoptic results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anydet.arguments import MOST_INTEGER
+from anydet.commands.dataset_options import write_json
+from anydet.commands.gates import (
+    FAIL_UNDER,
+    require_bounds,
+    require_fractions,
+    summary_options,
+    write_summaries,
+)
+from anydet.commands.messages import say, warn
+from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.result_options import MAX_PIXELS
+from anydet.commands.tracker_options import log_metrics, require_trackers_named, tracker_options
+from anydet.text import counted
+
+if TYPE_CHECKING:
+    from anydet.data.dataset.protocols import Dataset
+    from anydet.evaluation.results import Measured
+    from anydet.plugins.manager import Plugins
+
+
+@click.command(
+    "eval-panoptic",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet eval-panoptic --dataset annotations/panoptic_val2017.json --predictions found.json"
+    ),
+)
+@click.option(
+    "--dataset",
+    type=DATASET,
+    required=True,
+    help="COCO's panoptic JSON, whose PNG files are in the folder of its name; or a folder with "
+    "annotations/panoptic_<split>.json.",
+)
+@click.option(
+    "--predictions",
+    type=INPUT,
+    required=True,
+    help="JSON of predicted segments: annotations with image_id, file_name and segments_info.",
+)
+@click.option(
+    "--segments",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the predictions' PNG files.  [default: the path of the JSON without .json]",
+)
+@click.option("--split", help="Split, where --dataset is a folder; val2017, val, ... by default.")
+@click.option(
+    "--max-images",
+    type=click.IntRange(1, MOST_INTEGER),
+    help="Evaluate only the first N images of the data set.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=10,
+    show_default=True,
+    help="Rows printed of the table of classes.",
+)
+@click.option("--json", "json_path", type=OUTPUT_JSON, help="Write the result as JSON; - is stdout.")
+@click.option(
+    "--plots",
+    "plots_dir",
+    metavar="DIR",
+    type=OUTPUT_FOLDER,
+    help="Draw the quality of classes as a PNG file (extra 'plot').",
+)
+@FAIL_UNDER
+@summary_options
+@tracker_options
+@MAX_PIXELS
+@click.pass_obj
+def command(plugins: Plugins, /, **flags: Any) -> None:
+    """Compute panoptic quality (PQ, SQ, RQ) of COCO's panoptic results.
+
+    The numbers are those of panopticapi: of all classes, of things, of stuff, and of each class. Both sides
+    are JSON files beside folders of PNG files, whose colors are ids of segments (R + 256 G + 65536 B).
+    """
+    require_bounds(flags, "fail_under")
+    require_fractions(flags["fail_under"], "--fail-under")
+    require_trackers_named(flags)
+    measured = _evaluate(plugins, flags)
+    write_json(measured.as_dict(), flags["json_path"])
+    if flags["json_path"] != Path("-"):
+        from anydet.commands.tables import print_result
+
+        print_result("panoptic", measured, flags["rows"])
+    metrics = {f"panoptic/{name}": value for name, value in measured.metrics.items()}
+    log_metrics(metrics, measured.protocol, flags)
+    if flags["plots_dir"] is not None:
+        from anydet.commands.figures import draw_figures
+
+        draw_figures(measured.figures, flags["plots_dir"])
+    _summarize(measured, flags)
+
+
+def _evaluate(plugins: Plugins, flags: Any) -> Measured:
+    from dataclasses import replace
+
+    from anydet.commands.progress import progress
+    from anydet.data.coco.mask_formats import PANOPTIC
+    from anydet.data.opening import open_dataset
+    from anydet.evaluation.panoptic import evaluate_segments
+    from anydet.evaluation.panoptic_files import read_panoptic_sides
+    from anydet.plugins.formats import installed_formats
+
+    path = flags["dataset"]
+    if path.is_file():
+        # Whatever it is called: those of Cityscapes and ADE20K are not named as COCO's are.
+        dataset: Dataset = PANOPTIC.open(path, flags["split"], None)
+    else:
+        dataset = open_dataset(path, flags["split"], formats=installed_formats(plugins))
+    say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
+    sides = read_panoptic_sides(dataset, flags["predictions"], flags["folder"], flags["max_images"])
+    left_out = sides.context["predicted_images_left_out"]
+    if left_out and flags["max_images"] is None:
+        warn(f"{flags['predictions']}: {counted(left_out, 'image')} without true segments left out")
+    with progress("evaluate", len(sides.pairs)) as advance:
+        measured = evaluate_segments(sides.images, sides.pairs, sides.classes, advance)
+    return replace(measured, protocol={**measured.protocol, **sides.context})
+
+
+def _summarize(measured: Measured, flags: Any) -> None:
+    from anydet.evaluation.gates import hold_metrics, require_kept
+    from anydet.evaluation.tables import metrics_table
+
+    gates = hold_metrics(flags["fail_under"], measured.metrics)
+    tables = [metrics_table("panoptic quality", measured.metrics), measured.tables[-1]]
+    write_summaries("eval-panoptic", tables, gates, flags)
+    require_kept(gates)
