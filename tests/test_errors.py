@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from tests.hints import untrue_fixes
+from tests.panoptic import write_panoptic
 
 from anydet import errors
 from anydet.cli import main
@@ -63,6 +64,14 @@ LINES = (
     "eval-coco --dataset scenes --predictions predictions.json --strict --class-map MAP",
     "eval-coco --dataset scenes --predictions predictions.json --engine ENGINE",
     "eval-coco --dataset scenes --predictions predictions.json --json OUTPUT.json",
+    "eval-coco --dataset scenes --predictions predictions.json --iou-type obb",
+    "eval-coco --dataset scenes --predictions predictions.json --log-with TRACKER",
+    "eval-panoptic --dataset DATASET --predictions panoptic/found.json",
+    "eval-panoptic --dataset panoptic --split SPLIT --predictions panoptic/found.json",
+    "eval-panoptic --dataset panoptic --predictions PREDICTIONS",
+    "eval-panoptic --dataset panoptic --predictions panoptic/found.json --segments empty",
+    "eval-panoptic --dataset panoptic --predictions panoptic/found.json --json OUTPUT.json",
+    "eval --dataset panoptic --predictions panoptic/found.json",
     "fuse PREDICTIONS predictions.json --output out.json",
     "fuse predictions.json predictions.json --output OUTPUT.json",
     "export-onnx --adapter ADAPTER --output out.onnx",
@@ -212,6 +221,7 @@ WRONG = {
     "ADAPTER": ("nobody", "toyy"),
     "SPLIT": ("nothing", "../val"),
     "ENGINE": ("nobody",),
+    "TRACKER": ("nobody", "wandb,nobody"),
     "VIEW": ("nobody", "scale", "scale:x", "scale:0", "hflip:1", ","),
     "VIEWOPTION": ("hflip", "nobody.x=1", "random_hflip.prob=1", "random_hflip.flip_prob=2"),
     "FUSION": ("nobody",),
@@ -250,6 +260,7 @@ def given(tmp_path_factory):
             "export-predictions --adapter toy --dataset scenes --output predictions.json",
         ):
             assert CliRunner().invoke(main, line.split()).exit_code == 0, line
+        write_panoptic(Path("panoptic"))
         for name in ("empty", "folder.json", "folder.jsonl", "folder.onnx", "folder.png", "folder.html"):
             Path(name).mkdir()
         Path("empty.json").touch()

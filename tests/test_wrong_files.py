@@ -35,6 +35,7 @@ LINES = (
     "eval-coco --dataset zeros.json --predictions predictions.json",
     "eval-coco --dataset scenes --predictions zeros.json",
     "eval-coco --dataset coco-of-zeros --predictions predictions.json",
+    "eval-panoptic --dataset zeros.json --predictions zeros.json",
     "export-predictions --adapter onnxruntime --checkpoint zeros.onnx --dataset scenes --output out.json",
     "predict zeros.png --adapter precomputed --option predictions=zeros.json",
     "export-predictions --adapter toy --dataset scenes-of-zeros --output out.json",
