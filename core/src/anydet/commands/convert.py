@@ -25,6 +25,7 @@ SOURCES = (
     "yolozu",
     "csv",
     "bop",
+    "dota",
     "yolo",
     "yolo-confidence-second",
     "coco-document",

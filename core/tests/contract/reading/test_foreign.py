@@ -198,6 +198,17 @@ def bop(folder: Path) -> Path:
     return write_csv(folder / "method_set-test.csv", "scene_id,im_id,obj_id,score,R,t,time", rows)
 
 
+def dota(folder: Path) -> Path:
+    for c, name in enumerate(NAMES):
+        lines = [
+            f"{Path(KEYS[i]).stem} {s!r} {x1} {y1} {x2} {y1} {x2} {y2} {x1} {y2}"
+            for i, other, s, (x1, y1, x2, y2) in ROWS
+            if other == c
+        ]
+        save(folder / f"Task1_{name}.txt", "\n".join(lines) + "\n")
+    return folder
+
+
 def own_csv(folder: Path) -> Path:
     rows = [[KEYS[i], c, NAMES[c], s, *box, *SIZES[i]] for i, c, s, box in ROWS]
     return write_csv(folder / "p.csv", "image,class_id,class_name,score,x1,y1,x2,y2,width,height", rows)
@@ -214,6 +225,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "roboflow": roboflow,
     "yolozu-masks": instance_masks,
     "bop": bop,
+    "dota": dota,
 }
 
 
@@ -537,6 +549,25 @@ def test_a_line_of_yolo_is_a_box_a_track_a_polygon_or_a_pose(tmp_path: Path) -> 
     raw = load(path, truth=lambda: posed)
     assert raw.keypoints is not None
     assert raw.keypoints.tolist() == [[[16.0, 16.0, 0.9], [48.0, 16.0, 0.3]]]
+
+
+def test_results_of_dota_are_oriented_boxes_of_one_task(tmp_path: Path) -> None:
+    raw = load(dota(tmp_path), truth=lambda: TRUTH)
+    assert raw.keypoints is not None
+    assert raw.keypoints[0, :, :2].tolist() == [[4, 8], [20, 8], [20, 16], [4, 16]]
+    one = load(tmp_path / "Task1_cat.txt", truth=lambda: TRUTH)
+    assert rows_of(one) == EXPECTED[:1]
+    save(tmp_path / "Task1_dog.txt", "c 0.5 5 0 15 0 15 10 5\n\nnowhere 0.5 5 0 15 0 15 10 5 10\n")
+    with pytest.raises(ContractError) as caught:
+        load(tmp_path, truth=lambda: TRUTH)
+    assert "Task1_dog.txt:1: a line is an image, a score and 8 numbers of a box" in str(caught.value)
+    assert "nowhere" in str(caught.value)
+    save(tmp_path / "Task2_dog.txt", "c 0.5 5 0 15 10\n")
+    with pytest.raises(ContractError, match=r"files of Task1 .* and of Task2"):
+        load(tmp_path, truth=lambda: TRUTH)
+    upright = load(tmp_path / "Task2_dog.txt", truth=lambda: TRUTH)
+    assert rows_of(upright) == [EXPECTED[2]]
+    assert upright.keypoints is None
 
 
 def test_polygons_of_four_are_oriented_boxes_where_the_data_set_has_such(tmp_path: Path) -> None:

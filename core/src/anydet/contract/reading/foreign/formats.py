@@ -23,7 +23,7 @@ from anydet.types import GroundTruthColumns
 
 Read = Callable[[Given], RawPredictions]
 JSON_FORMATS = ("coco-document", "torchvision", "transformers", "mmdetection", "roboflow", "yolozu-masks")
-FORMATS = ("csv", "bop", "yolo", "yolo-confidence-second", *JSON_FORMATS)
+FORMATS = ("csv", "bop", "dota", "yolo", "yolo-confidence-second", *JSON_FORMATS)
 """Names of the formats, as ``anydet convert --from`` takes them."""
 _LOOKED_AT = 20
 _LARGEST = 1 << 22
@@ -47,6 +47,10 @@ def of_path(path: Path) -> str | None:
         from anydet.contract.reading.foreign.bop_results import is_bop
 
         return "bop" if is_bop(path) else "csv"
+    from anydet.contract.reading.foreign.dota_results import is_dota
+
+    if is_dota(path):
+        return "dota"
     return "yolo"  # what is wrong with its lines is said with their place
 
 
@@ -164,8 +168,11 @@ def _of_folder(folder: Path) -> str | None:
 
     Raises ``ContractError`` where it holds predictions twice.
     """
+    from anydet.contract.reading.foreign.dota_results import is_dota
     from anydet.contract.reading.foreign.yolo_labels import columns_of, has_confidences
 
+    if is_dota(folder):
+        return "dota"
     documents = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".json")
     labels = columns_of(folder) > 4
     if labels and documents and has_confidences(folder):
@@ -285,6 +292,12 @@ def _bop(given: Given) -> RawPredictions:
     return assemble(given, BOP, read_bop(given))
 
 
+def _dota(given: Given) -> RawPredictions:
+    from anydet.contract.reading.foreign.dota_results import DOTA, read_dota
+
+    return assemble(given, DOTA, read_dota(given))
+
+
 def _instances(given: Given) -> RawPredictions:
     from anydet.contract.reading.foreign.instance_masks import INSTANCES, read_instances
 
@@ -306,6 +319,7 @@ _JSON: dict[str, tuple[Kind, Callable[[Given], Any]]] = {
 _READERS: dict[str, Read] = {
     "csv": _csv,
     "bop": _bop,
+    "dota": _dota,
     "yolo": _yolo,
     "yolo-confidence-second": partial(_yolo, second=True),
     "coco-document": _document,
