@@ -314,3 +314,36 @@ def test_a_file_of_lvis_is_scored_as_it_is_published_with_a_hint_at_its_protocol
     lvis = run("--dataset", dataset, "--predictions", results, "--protocol", "lvis")
     assert "--protocol" not in lvis.stderr
     assert re.search(r"^APc +1\.0000", lvis.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_oriented_boxes_are_explained_as_the_boxes_around_them(wrong, run, tmp_path):
+    """The engine of oriented boxes knows no others."""
+    corners = [[40 + 9 * i, 20, 60 + 9 * i, 30, 55 + 9 * i, 40, 35 + 9 * i, 30] for i in range(25)]
+    shape = {"image_id": 1, "category_id": 1}
+    truth = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 400, "height": 50}],
+        "categories": [{"id": 1, "name": "ship"}],
+        "annotations": [
+            {
+                "id": i,
+                "bbox": [min(c[::2]), 20, 25, 20],
+                "area": 250,
+                "iscrowd": 0,
+                "segmentation": [c],
+                **shape,
+            }
+            for i, c in enumerate(corners, start=1)
+        ],
+    }
+    found = [{**shape, "score": 0.5, "segmentation": [[v + 500 * wrong for v in c]]} for c in corners]
+    dataset, predictions = tmp_path / "instances_val.json", tmp_path / "found.json"
+    dataset.write_text(json.dumps(truth))
+    predictions.write_text(json.dumps(found))
+    sides = ("--dataset", dataset, "--predictions", predictions, "--iou-type", "obb")
+    for more in ((), ("--explain",)):
+        done = run(*sides, *more)
+        assert done.exit_code == 0, done.output
+        assert "obb, IoU 0.50:0.95" in done.stdout
+        assert "engine oriented" in done.stdout
+        assert done.stdout.startswith("AP      0.0000" if wrong else "AP      1.0000")

@@ -29,6 +29,7 @@ from anydet.commands.tracker_options import log_metrics, require_trackers_named,
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
+    from anydet.evaluation.evaluator import Engine
     from anydet.evaluation.explanation.gather import Gathered
     from anydet.plugins.manager import Plugins
 
@@ -100,7 +101,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     if flags["dry_run"] and any(flags[name] for name in ("fail_under", "markdown_path", "trackers")):
         left_out = "--fail-under, --markdown and --log-with"
         raise click.UsageError(f"--dry-run evaluates nothing: leave out {left_out}")
-    evaluator, seen, reference = _prepare(plugins, flags)
+    engine, evaluator, seen, reference = _prepare(plugins, flags)
     if flags["dry_run"]:
         protocol = evaluator.protocol()
         write_json({"protocol": protocol}, flags["json_path"])
@@ -109,7 +110,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         say("dry run: predictions match the data set; nothing was evaluated")
         return
     result = evaluator.result()
-    diagnosis = seen.explain(evaluator.engine, reference=reference) if flags["explain"] else None
+    diagnosis = seen.explain(engine, reference=reference) if flags["explain"] else None
     explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
     write_json({**result.as_dict(), **explained}, flags["json_path"])
     if flags["json_path"] != Path("-"):
@@ -118,7 +119,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         if diagnosis:
             print_diagnosis(diagnosis)
     if not diagnosis:
-        print_hint(result.doubt, seen, evaluator.engine)
+        print_hint(result.doubt, seen, engine)
     log_metrics(_named(result, flags["protocol"]), result.protocol, flags)
     _summarize(result, flags)
 
@@ -143,8 +144,10 @@ def _summarize(result: CocoResult, flags: Mapping[str, Any]) -> None:
     require_kept(gates)
 
 
-def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered, Gathered | None]:
-    """An evaluator that all predictions were added to, and the columns that ``--explain`` needs.
+def _prepare(
+    plugins: Plugins, flags: Mapping[str, Any]
+) -> tuple[Engine, CocoEvaluator, Gathered, Gathered | None]:
+    """The engine of boxes, an evaluator that has all predictions, and the columns that ``--explain`` needs.
 
     The last are those of ``--reference``.
     """
@@ -160,7 +163,7 @@ def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator,
         reference = Gathered()
         for _ in reference.watch(read_predictions(dataset, flags["reference"], flags, scanner)):
             pass
-    return evaluator, seen, reference
+    return engine, evaluator, seen, reference
 
 
 def _print_result(result: CocoResult, *, per_class: bool) -> None:
