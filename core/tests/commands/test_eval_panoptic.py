@@ -80,8 +80,16 @@ def test_commands_of_detections_name_the_one_of_panoptic_results(run, command):
     assert "anydet eval-panoptic" in done.output
 
 
-def test_a_predictions_file_of_the_contract_is_no_panoptic_result(run, tmp_path):
-    (tmp_path / "p.json").write_text("[]")
+@pytest.mark.parametrize("content", ["{", '{"annotations": 1}', '{"annotations": [{"image_id": 1}]}'])
+def test_what_is_no_panoptic_result_is_said(content, run, tmp_path):
+    (tmp_path / "p.json").write_text(content)
     done = run("eval-panoptic", *SIDES[:2], "--predictions", "p.json")
     assert done.exit_code == 1
     assert "p.json: no panoptic results" in done.stderr
+
+
+def test_predictions_without_a_detection_find_nothing(run, tmp_path):
+    (tmp_path / "p.json").write_text("[]")
+    done = run("eval-panoptic", *SIDES[:2], "--predictions", "p.json", "--json", "-")
+    assert json.loads(done.stdout)["metrics"]["PQ"] == 0
+    assert "not mention 1 of the images" in done.stderr

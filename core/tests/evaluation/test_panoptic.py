@@ -13,6 +13,7 @@ from anydet.data.opening import open_dataset
 from anydet.errors import AnydetError, ContractError, DatasetError, EvaluationError
 from anydet.evaluation.panoptic import evaluate_segments
 from anydet.evaluation.panoptic_files import read_panoptic_sides
+from anydet.geometry.masks import encode
 
 CATEGORIES = [
     {"id": 3, "name": "cat", "isthing": 1},
@@ -161,6 +162,50 @@ def test_the_numbers_are_those_of_hotcoco(seed, tmp_path):
         assert ours == pytest.approx([theirs[group][name] for name in ("pq", "sq", "rq")], abs=1e-12)
 
 
+def test_masks_of_detections_are_segments_the_higher_score_above(tmp_path):
+    (dataset, _), truth, found = problem(tmp_path, 2)
+    entries = []
+    for id_, pixels, segments, _ in found[1:]:
+        detections = []
+        # The lower scores cover all that is below those above them, and change nothing.
+        rows = sorted(segments.items(), key=lambda one: (pixels == one[0]).sum(), reverse=True)
+        covered = np.zeros(SIZE, np.bool_)
+        for i, (one, category) in enumerate(rows):
+            mask = (pixels == one) | covered
+            covered |= pixels == one
+            box = [0.5, 0.5, 1, 1]
+            class_id = [c["id"] for c in CATEGORIES].index(category)
+            code = encode(mask)
+            detections.append(
+                {
+                    "class_id": class_id,
+                    "score": 0.9 - i / 20,
+                    "bbox": box,
+                    "mask": {"size": list(code.size_hw), "counts": code.counts},
+                }
+            )
+        size = {"width": SIZE[1], "height": SIZE[0]}
+        entries.append({"image": f"{id_:012}.jpg", "image_size": size, "detections": detections})
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(entries))
+    sides = read_panoptic_sides(open_dataset(dataset), path)
+    metrics = evaluate_segments(sides.images, sides.pairs, sides.classes).metrics
+    # Of the first image nothing is predicted, which a warning says.
+    empty = [(found[0][0], np.zeros(SIZE, np.int64), {}, set()), *found[1:]]
+    assert metrics["PQ"] == pytest.approx(average(plain(truth, empty))[0], abs=1e-12)
+    assert "not mention 1 of the images" in sides.warnings[0]
+
+
+def test_detections_without_masks_are_refused(tmp_path):
+    (dataset, _), *_ = problem(tmp_path, 2)
+    path = tmp_path / "contract.json"
+    detection = {"class_id": 0, "score": 0.5, "bbox": [0.5, 0.5, 0.1, 0.1]}
+    path.write_text(json.dumps([{"image": f"{4:012}.jpg", "detections": [detection]}]))
+    with pytest.raises(EvaluationError, match="1 of 1 detections have no mask") as caught:
+        evaluated(dataset, path)
+    assert "panoptic results" in caught.value.fix
+
+
 def test_the_truth_itself_is_perfect_and_an_empty_prediction_finds_nothing(tmp_path):
     (dataset, _), truth, _ = problem(tmp_path, 3)
     change(dataset, lambda c: [one.update(iscrowd=0) for a in c["annotations"] for one in a["segments_info"]])
@@ -250,7 +295,7 @@ def first(content):
             "1 of 5 PNG files are not in .*missing.png",
             "--segments",
         ),
-        (lambda c: c.pop("annotations"), ContractError, "no panoptic results", "segments_info"),
+        (lambda c: c.update(annotations=1), ContractError, "no panoptic results", "segments_info"),
         (lambda c: first(c).update(file_name="../out.png"), DatasetError, "outside", "copy"),
     ],
 )

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     "--predictions",
     type=INPUT,
     required=True,
-    help="JSON of predicted segments: annotations with image_id, file_name and segments_info.",
+    help="JSON of predicted segments: annotations with image_id, file_name and segments_info; or predictions "
+    "whose detections have masks.",
 )
 @click.option(
     "--segments",
@@ -86,7 +87,8 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     """Compute panoptic quality (PQ, SQ, RQ) of COCO's panoptic results.
 
     The numbers are those of panopticapi: of all classes, of things, of stuff, and of each class. Both sides
-    are JSON files beside folders of PNG files, whose colors are ids of segments (R + 256 G + 65536 B).
+    are JSON files beside folders of PNG files, whose colors are ids of segments (R + 256 G + 65536 B). Of
+    other predictions, each mask is a segment; where masks overlap, a pixel is of the higher score.
     """
     require_bounds(flags, "fail_under")
     require_fractions(flags["fail_under"], "--fail-under")
@@ -124,9 +126,8 @@ def _evaluate(plugins: Plugins, flags: Any) -> Measured:
         dataset = open_dataset(path, flags["split"], formats=installed_formats(plugins))
     say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
     sides = read_panoptic_sides(dataset, flags["predictions"], flags["folder"], flags["max_images"])
-    left_out = sides.context["predicted_images_left_out"]
-    if left_out and flags["max_images"] is None:
-        warn(f"{flags['predictions']}: {counted(left_out, 'image')} without true segments left out")
+    for warning in sides.warnings:
+        warn(warning)
     with progress("evaluate", len(sides.pairs)) as advance:
         measured = evaluate_segments(sides.images, sides.pairs, sides.classes, advance)
     return replace(measured, protocol={**measured.protocol, **sides.context})

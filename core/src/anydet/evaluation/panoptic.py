@@ -12,9 +12,10 @@ way; crowds are not to be found. Means are over the classes that occur on either
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,9 @@ from anydet.evaluation.confusion import cells, mean
 from anydet.evaluation.figures import Axis, Bar, Bars
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
+from anydet.geometry.masks import decode
 from anydet.text import listed
-from anydet.types import BoolArray, ClassTable, FloatArray, IntArray
+from anydet.types import RLE, BoolArray, ClassTable, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -89,15 +91,60 @@ class PanopticCounts:
         return _ratio(self.iou, self.matched + (self.extra + self.missed) / 2)
 
 
+class FoundSegments(Protocol):
+    """Predicted segments of an image, as ``PanopticMask`` has those of a PNG."""
+
+    @property
+    def path(self) -> Path:
+        """The file that they are in, for messages."""
+
+    def segments(self, size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint32], Mapping[int, int]]:
+        """(H, W) segment id of each pixel, 0 for none, and the class of each id.
+
+        Args:
+            size_hw: (height, width) of the true ones.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectionSegments:
+    """Segments that are the masks of detections; where masks overlap, the pixel is of the higher score.
+
+    Attributes:
+        path: the predictions file.
+        masks: (N) of an image.
+        scores: (N,).
+        class_ids: (N,).
+    """
+
+    path: Path
+    masks: Sequence[RLE | None]
+    scores: FloatArray
+    class_ids: IntArray
+
+    def segments(self, size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint32], Mapping[int, int]]:
+        """(H, W) segment id of each pixel, and the class of each; of no segment is nothing left."""
+        pixels = np.zeros(size_hw, np.uint32)
+        # The best is painted last, of equal ones the earlier.
+        for row in np.argsort(-self.scores, kind="stable")[::-1].tolist():
+            mask = self.masks[row]
+            if mask is not None and mask.size_hw != size_hw:
+                return np.zeros(mask.size_hw, np.uint32), {}
+            if mask is not None:
+                pixels[decode(mask)] = row + 1
+        there = np.unique(pixels).tolist()
+        return pixels, {id_: int(self.class_ids[id_ - 1]) for id_ in there if id_}
+
+
 def count_segments(
-    image: str, truth: PanopticMask, found: PanopticMask, classes: int, lookup: SegmentLookup
+    image: str, truth: PanopticMask, found: FoundSegments, classes: int, lookup: SegmentLookup
 ) -> PanopticCounts:
     """What became of the segments of an image.
 
     Args:
         image: its key, for messages.
         truth: true segments.
-        found: predicted segments; their ids are those of the PNG.
+        found: predicted segments.
         classes: how many there are.
         lookup: finds segments of pixels.
 
@@ -106,12 +153,14 @@ def count_segments(
         DatasetError: the PNG of the data set has a segment that its JSON does not have.
         ImageError: a PNG cannot be read.
     """
-    true_ids, found_ids = (np.array(sorted(one.class_of), np.int64) for one in (truth, found))
-    true_pixels, found_pixels = (read_segment_ids(one.path) for one in (truth, found))
+    true_pixels = read_segment_ids(truth.path)
+    found_pixels, class_of = found.segments(true_pixels.shape)
+    true_ids, found_ids = (np.array(sorted(one), np.int64) for one in (truth.class_of, class_of))
     if true_pixels.shape != found_pixels.shape:
         sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (true_pixels, found_pixels)]
         raise EvaluationError(
-            f"image {image}: its PNG has {sizes[0]} pixels in the data set and {sizes[1]} in the predictions",
+            f"image {image}: its segments are {sizes[0]} pixels in the data set and {sizes[1]} in the "
+            f"predictions ({found.path})",
             fix="write segments in the original size of the image",
         )
     true_rows, unknown = lookup.rows(true_pixels, true_ids)
@@ -129,8 +178,8 @@ def count_segments(
         shown = listed(absent.tolist(), quotes=False)
         raise _unlike(found, image, f"segments of segments_info that are not in the PNG: {shown}")
     true_classes, found_classes = (
-        np.array([one.class_of[i] for i in ids.tolist()], np.int64)
-        for one, ids in ((truth, true_ids), (found, found_ids))
+        np.array([one[i] for i in ids.tolist()], np.int64)
+        for one, ids in ((truth.class_of, true_ids), (class_of, found_ids))
     )
     areas = np.array([truth.areas[i] for i in true_ids.tolist()], np.float64)
     crowds = np.isin(true_ids, list(truth.crowds))
@@ -231,7 +280,7 @@ def panoptic_result(counts: PanopticCounts, classes: ClassTable, things: BoolArr
 
 def evaluate_segments(
     images: Sequence[str],
-    pairs: Sequence[tuple[PanopticMask, PanopticMask]],
+    pairs: Sequence[tuple[PanopticMask, FoundSegments]],
     classes: ClassTable,
     advance: Callable[[int], None] = lambda _count: None,
 ) -> Measured:
@@ -256,7 +305,7 @@ def evaluate_segments(
     return replace(measured, protocol={**measured.protocol, "images": len(pairs)})
 
 
-def _unlike(found: PanopticMask, image: str, what: str) -> EvaluationError:
+def _unlike(found: FoundSegments, image: str, what: str) -> EvaluationError:
     return EvaluationError(
         f"{found.path}: image {image}: {what}", fix="give the JSON and PNG files of one export"
     )

@@ -1,12 +1,13 @@
-"""COCO's panoptic results: a JSON file of segments, and PNG files in which they are drawn by their ids."""
+"""Predicted segments: COCO's JSON with PNG files in which they are drawn by ids, or masks of detections."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from anydet.data.coco.panoptic import PanopticMask
 from anydet.data.dataset.protocols import Dataset
@@ -14,7 +15,11 @@ from anydet.data.record.class_mask import ClassMaskColumn
 from anydet.data.record.containment import contained
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError, EvaluationError
+from anydet.evaluation.lacking_rows import refuse
+from anydet.evaluation.panoptic import DetectionSegments, FoundSegments
+from anydet.evaluation.reading import read_inputs
 from anydet.inputs import read_json, require_text
+from anydet.mask_columns import MaskColumn
 from anydet.text import as_given, counted, listed, quoted
 from anydet.types import ClassTable
 
@@ -43,27 +48,35 @@ class PanopticInputs:
         pairs: true and predicted segments of each of them.
         classes: the class table.
         context: data set, split, predictions and counts, for the protocol.
+        warnings: what lowers the numbers, or is left out.
     """
 
     images: tuple[str, ...]
-    pairs: tuple[tuple[PanopticMask, PanopticMask], ...]
+    pairs: tuple[tuple[PanopticMask, FoundSegments], ...]
     classes: ClassTable
     context: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+class _Probe(msgspec.Struct):
+    annotations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 def read_panoptic_sides(
     dataset: Dataset, predictions: Path, folder: Path | None = None, max_images: int | None = None
 ) -> PanopticInputs:
-    """Join predicted segments to the images of a data set, by image id, as panopticapi does.
+    """Join predicted segments to the images of a data set.
 
     Args:
         dataset: of COCO's panoptic format.
-        predictions: JSON with ``annotations``, each with ``image_id``, ``file_name`` and ``segments_info``.
+        predictions: JSON with ``annotations``, each with ``image_id``, ``file_name`` and ``segments_info``,
+            joined by image id as panopticapi does; or predictions whose detections have masks.
         folder: of the PNG files; by default the path of the JSON without its suffix.
         max_images: only the first so many images of the data set.
 
     Raises:
-        EvaluationError: the data set has no panoptic segments, or an image has no prediction.
+        EvaluationError: the data set has no panoptic segments, an image has no prediction, or a detection no
+            mask.
         ContractError: the JSON is malformed, names a category that the data set does not have, or a PNG file
             that is not there.
     """
@@ -75,6 +88,8 @@ def read_panoptic_sides(
             f"{dataset.root}: no panoptic segments",
             fix="give COCO's panoptic JSON (panoptic_val2017.json), its PNG files in the folder of its name",
         )
+    if folder is None and not _is_panoptic(predictions):
+        return _of_detections(dataset, predictions, max_images, sources)
     folder = predictions.with_suffix("") if folder is None else folder
     found = read_panoptic_results(predictions, folder, truth.classes)
     true = {
@@ -92,6 +107,8 @@ def read_panoptic_sides(
         )
     known = {id_: found[id_] for id_ in true}
     _require_files(predictions, folder, known.values())
+    surplus = len(found) - len(known)
+    note = f"{predictions}: {counted(surplus, 'image')} without true segments left out"
     return PanopticInputs(
         tuple(key for key, _ in true.values()),
         tuple((one, known[id_]) for id_, (_, one) in true.items()),
@@ -102,8 +119,48 @@ def read_panoptic_sides(
             "max_images": max_images,
             "ground_truth": truth.source,
             "predictions": as_given(str(predictions)),
-            "predicted_images_left_out": len(found) - len(known),
+            "predicted_images_left_out": surplus,
         },
+        (note,) if surplus and max_images is None else (),
+    )
+
+
+def _is_panoptic(file: Path) -> bool:
+    """Whether it is an object with annotations, or no JSON; predictions of other forms are neither."""
+    if file.is_dir() or file.suffix.lower() != ".json":
+        return False
+    try:
+        return msgspec.json.decode(read_json(file), type=_Probe).annotations is not msgspec.UNSET
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.ValidationError):
+        return False
+    except msgspec.DecodeError:
+        return True
+
+
+def _of_detections(
+    dataset: Dataset, predictions: Path, max_images: int | None, sources: Sequence[object]
+) -> PanopticInputs:
+    """Segments that are the masks of detections; images without a prediction have none."""
+    inputs = read_inputs(dataset, predictions, max_images=max_images)
+    detections, truth = inputs.detections, inputs.ground_truth
+    masks = MaskColumn.of(detections.masks or (None,) * len(detections))
+    refuse(
+        masks.missing,
+        detections,
+        "detections have no mask",
+        "give COCO's panoptic results (JSON and PNG files), or export with an adapter that predicts masks",
+    )
+    order = np.argsort(detections.image_index, kind="stable")
+    borders = np.searchsorted(detections.image_index[order], np.arange(len(truth.images) + 1))
+    kept = [i for i, one in enumerate(sources) if isinstance(one, PanopticMask)]
+    pairs = []
+    for i in kept:
+        rows, true = order[borders[i] : borders[i + 1]], sources[i]
+        assert isinstance(true, PanopticMask), "an image with true segments"
+        found = masks.take(rows), detections.scores[rows], detections.class_ids[rows]
+        pairs.append((true, DetectionSegments(predictions, *found)))
+    return PanopticInputs(
+        tuple(truth.images[i] for i in kept), tuple(pairs), truth.classes, inputs.context, inputs.warnings
     )
 
 

@@ -98,6 +98,11 @@ class PanopticMask:
         classes = np.array([self.class_of.get(one, -1) for one in ids.tolist()], np.int64)
         return classes[inverse].reshape(inverse.shape)
 
+    def segments(self, size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint32], Mapping[int, int]]:
+        """(H, W) segment id of each pixel, 0 for none, and the class of each id; raises ``ImageError``."""
+        del size_hw
+        return read_segment_ids(self.path), self.class_of
+
     def unknown_segment(self, id_: int) -> DatasetError:
         """The error of a segment of the PNG that the JSON does not have."""
         return DatasetError(
