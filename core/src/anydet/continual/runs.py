@@ -15,7 +15,7 @@ from anydet.continual.scores import Score, score_groups
 from anydet.continual.setting import Method, Setting
 from anydet.continual.stages import Stage, Trainer
 from anydet.continual.tasks import Task, open_tasks, seen, training_data, truth_of
-from anydet.continual.views import Joined
+from anydet.data.dataset.joined import Joined
 from anydet.errors import OptionError
 from anydet.evaluation.evaluator import Engine
 from anydet.plugins.manager import Plugins

@@ -11,9 +11,9 @@ import numpy as np
 
 from anydet.data.dataset.in_memory import kept
 from anydet.data.dataset.protocols import Dataset
+from anydet.data.dataset.some_images import SomeImages
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.evaluation.some_images import SomeImages
 from anydet.text import counted, listed
 
 FEWEST = 4

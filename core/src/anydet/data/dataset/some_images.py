@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.truth_subset import take_truth
 from anydet.data.dataset.view import DatasetView
 from anydet.data.record.record import Record
-from anydet.evaluation.image_subset import take_truth
 from anydet.text import counted
 from anydet.types import GroundTruthColumns
 
