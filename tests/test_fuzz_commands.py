@@ -72,6 +72,13 @@ COMMANDS = {
         "--dataset DATA --out OUT --corruptions fog --severity 1 --max-images 1",
         "--dataset corruption:fog:1:DATA --sheet OUT.png --severity 1",
     ),
+    "dataset": (
+        *("stats DATA --json OUT.json", "stats DATA --plots OUT", "filter DATA --classes WORD --output OUT"),
+        *("filter DATA --images FILE --output OUT", "filter DATA --min-area 20 --empty drop --output OUT"),
+        *("merge DATA scenes --prefixes a,b --output OUT", "merge DATA DATA --output OUT"),
+        *("split DATA --parts WORD --output OUT", "split DATA --group-by WORD --stratify --output OUT"),
+        "sample DATA --images 1 --output OUT",
+    ),
     "demo": ("--out OUT --images 1",),
     "diagnose": ("CONFIG", f"--dataset DATA {SMALL}"),
     "doctor": ("--quick --json",),

@@ -51,6 +51,7 @@ LINES = {
     "parquet": "export-predictions --adapter toy --dataset scenes --output {out}/p.parquet",
     "convert": "convert p.json {out}/p.parquet",
     "convert data": "convert scenes {out}/data --to coco",
+    "split data": "dataset split scenes --output {out}/data --parts a=0.5,b=0.5 --stratify --to voc",
     "synth": "synth --out {out}/new --images 3 --size 96x72 --format coco",
     "synth masks": "synth --scene segmentation --out {out}/new --images 3 --size 96x72",
     "prepare": "prepare-coco-yolo --coco-root coco --split val --out {out}/yolo --copy-images",

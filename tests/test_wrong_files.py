@@ -28,6 +28,8 @@ LINES = (
     "convert zeros.jsonl out.json",
     "convert zeros.json out.json --from yolozu --dataset scenes",
     "convert zeros.json out --to coco",
+    "dataset stats zeros.json",
+    "dataset filter scenes --images zeros.csv --output new",
     "eval --dataset scenes --predictions zeros.json",
     "eval --dataset scenes --predictions zeros.jsonl",
     "eval --dataset scenes --predictions zeros.parquet",

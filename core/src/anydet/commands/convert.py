@@ -13,7 +13,7 @@ from anydet.commands.paths import DATASET, OUTPUT_ANY, clean_path
 from anydet.commands.result_options import MAX_PIXELS, STRICT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anydet.data.dataset.protocols import Dataset
     from anydet.data.opening import DeferredFormat
@@ -196,8 +196,13 @@ def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, json_path:
         raise click.UsageError(f"IN is a data set: add --to {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}")
     layout = decided(dataset, layout)
     lost = convert_dataset(dataset, out, layout)
-    for name, count in lost.items():
-        say(f"{_TITLES[layout]} cannot hold {name}: {count} lost")
+    say_losses(layout, lost)
     done = {"output": str(out), "layout": layout, "images": len(dataset), "lost": lost}
     if not write_json(done, json_path):
         echo(f"{out}: {len(dataset)} images, {layout}")
+
+
+def say_losses(layout: str, lost: Mapping[str, int]) -> None:
+    """Say what a layout of data sets, ``yolo`` decided, has no place for."""
+    for name, count in lost.items():
+        say(f"{_TITLES[layout]} cannot hold {name}: {count} lost")

@@ -99,6 +99,7 @@ _COMMANDS = {
         "(with --dataset).",
         "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and "
         "its predictions.",
+        "dataset": "Describe, filter, merge, split and sample data sets of any format that is read.",
         "prepare-coco-yolo": "Write YOLO labels of a COCO split, and a dataset.json that every --dataset "
         "accepts.",
         "synth": "Write synthetic scenes as a data set.",

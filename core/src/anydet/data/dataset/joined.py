@@ -24,10 +24,13 @@ class Joined(BaseDataset):
     """Several data sets of the same classes, one after the other.
 
     Attributes:
-        parts: prefix of the keys, which keeps equal keys apart -> data set.
+        parts: name of a part -> data set.
+        prefixed: whether names of parts are the first folder of the keys, which keeps equal keys apart; else
+            all keys must differ.
     """
 
     parts: dict[str, Dataset]
+    prefixed: bool = True
 
     @property
     def root(self) -> Path:
@@ -47,7 +50,15 @@ class Joined(BaseDataset):
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """Keys of all images."""
+        if not self.prefixed:
+            return tuple(key for part in self.parts.values() for key in part.keys)
         return tuple(f"{name}/{key}" for name, part in self.parts.items() for key in part.keys)
+
+    @property
+    def keypoint_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) positions of keypoints that swap names in the mirror, where all agree on them."""
+        pairs = {getattr(part, "keypoint_pairs", ()) for part in self.parts.values()}
+        return next(iter(pairs)) if len(pairs) == 1 else ()
 
     @property
     def classes(self) -> ClassTable | None:
@@ -83,7 +94,7 @@ class Joined(BaseDataset):
             if len(set(names)) > 1:
                 raise DatasetError(
                     f"{self.root}: {kind} differ between {', '.join(self.parts)}: they cannot be joined",
-                    fix=f"give the data sets of all tasks the same {kind}, in the same order",
+                    fix=f"give all of them the same {kind}, in the same order",
                 )
         starts = np.concatenate([[0], self._ends[:-1]])
         joined = replace(

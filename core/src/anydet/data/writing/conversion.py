@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,21 @@ import numpy as np
 from anydet.data.coco.dataset import CocoDataset
 from anydet.data.coco.folders import looks_like_coco
 from anydet.data.coco.parsing import KNOWN_KEYS
+from anydet.data.dataset.joined import Joined
+from anydet.data.dataset.kinds import annotation_kinds, posed
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
+from anydet.data.dataset.view import DatasetView
 from anydet.data.opening import DeferredFormat
 from anydet.data.record.record import Record
 from anydet.data.writing.coco import write_coco
+from anydet.data.writing.images import Report
 from anydet.data.writing.voc import write_voc
 from anydet.data.writing.yolo import Task, box_losses, shape_losses, write_yolo, yolo_labels, yolo_task
+from anydet.data.yolo.dataset import YoloDataset
 from anydet.inputs import read_json
-from anydet.types import BoolArray, ClassTable, Labels
+from anydet.outputs import new_folder
+from anydet.types import ClassTable, Labels
 
 _AREA_TOLERANCE = 1e-6
 _KEYS_WITH_STATES = KNOWN_KEYS | {
@@ -37,22 +42,49 @@ LAYOUTS = ("yolo", "yolo-detect", "yolo-seg", "yolo-pose", "coco", "voc")
 _TASKS: Mapping[str, Task] = {"yolo-detect": "detect", "yolo-seg": "segment", "yolo-pose": "pose"}
 
 
-def convert_dataset(dataset: Dataset, out: Path, layout: str) -> dict[str, int]:
+def convert_dataset(
+    dataset: Dataset, out: Path, layout: str, *, split: str | None = None, report: Report | None = None
+) -> dict[str, int]:
     """Write a split as one of ``LAYOUTS``, image files byte for byte; gives what ``dataset_losses`` gives.
+
+    Args:
+        dataset: what to write.
+        out: new or empty folder, or one that was written so and lacks this split.
+        layout: one of ``LAYOUTS``.
+        split: name of the split; that of the data set, or ``val``, by default.
+        report: called with 1 after each image.
 
     Raises:
         OptionError: ``out`` is there and not empty.
         DatasetError: the data set has no class names, or an image has no place.
     """
-    split = dataset.split or "val"
     layout = decided(dataset, layout)
     lost = dataset_losses(dataset, layout)
+    _write(dataset, out, layout, split or dataset.split or "val", report)
+    return lost
+
+
+def _write(dataset: Dataset, out: Path, layout: str, split: str, report: Report | None) -> None:
     if layout in _TASKS:
-        write_yolo(dataset, out, split, task=_TASKS[layout], copy=True)
+        write_yolo(dataset, out, split, task=_TASKS[layout], copy=True, report=report)
     elif layout == "voc":
-        write_voc(dataset, out, split, copy=True)
+        write_voc(dataset, out, split, copy=True, report=report)
     else:
-        write_coco(dataset, out, split, copy=True)
+        write_coco(dataset, out, split, copy=True, report=report)
+
+
+def convert_parts(
+    whole: Dataset, parts: Mapping[str, Dataset], out: Path, layout: str, *, report: Report | None = None
+) -> dict[str, int]:
+    """Write parts of a data set as splits of one, all or none; gives what ``dataset_losses`` gives of it.
+
+    Raises as ``convert_dataset``; ``out`` must be new or empty.
+    """
+    layout = decided(whole, layout)
+    lost = dataset_losses(whole, layout)
+    with new_folder(out) as folder:
+        for name, part in parts.items():
+            _write(part, folder, layout, name, report)
     return lost
 
 
@@ -89,16 +121,33 @@ def dataset_losses(dataset: Dataset, layout: str) -> dict[str, int]:
             lost.update({"folders of images": int("/" in record.key)})
         if record.labels is not None:
             kept = yolo_labels(record) if task is not None else record.labels
-            lost.update({"poses": int(_posed(kept).sum())} | ({} if layout == "coco" else _more(kept)))
+            lost.update({"poses": int(posed(kept).sum())} | ({} if layout == "coco" else _more(kept)))
             if layout == "voc":
                 lost.update(_shapes(kept))
     if layout != "coco":
         lost.update({"category ids": _own_ids(dataset.classes)})
-    if isinstance(dataset, CocoDataset):
-        known = KNOWN_KEYS if dataset.table.labels.states is None else _KEYS_WITH_STATES
-        for file in dataset.annotation_files:
-            lost.update(_unread(file, known))
+    for source in stored(dataset):
+        if isinstance(source, CocoDataset):
+            known = KNOWN_KEYS if source.table.labels.states is None else _KEYS_WITH_STATES
+            for file in source.annotation_files:
+                lost.update(_unread(file, known))
     return {name: count for name, count in lost.items() if count}
+
+
+def layout_like(dataset: Dataset) -> str:
+    """The one of ``LAYOUTS`` that is closest to what a data set is stored in."""
+    return "yolo" if isinstance(next(stored(dataset)), YoloDataset) else "coco"
+
+
+def stored(dataset: Dataset) -> Iterator[Dataset]:
+    """The data sets on disk that views show."""
+    if isinstance(dataset, Joined):
+        for part in dataset.parts.values():
+            yield from stored(part)
+    elif isinstance(dataset, DatasetView):
+        yield from stored(dataset.dataset)
+    else:
+        yield dataset
 
 
 def _kept_extras(dataset: Dataset, layout: str) -> set[str]:
@@ -133,21 +182,8 @@ def _more(labels: Labels) -> dict[str, int]:
 
 def _shapes(labels: Labels) -> dict[str, int]:
     """What boxes alone have no place for."""
-    points = labels.keypoints
-    return {
-        "masks": sum(segmentation is not None for segmentation in labels.segmentations or ()),
-        "keypoints": 0 if points is None else int(np.isfinite(points).any(axis=(1, 2)).sum()),
-    }
-
-
-def _posed(labels: Labels) -> BoolArray:
-    """(N,) which rows have any field of a pose."""
-    posed = np.zeros(len(labels), np.bool_)
-    for field in fields(labels.poses) if labels.poses is not None and len(labels) else ():
-        column = getattr(labels.poses, field.name)
-        if column is not None:
-            posed |= np.isfinite(column.reshape(len(labels), -1)).any(axis=1)
-    return posed
+    kinds = annotation_kinds(labels)
+    return {kind: kinds[kind] for kind in ("masks", "keypoints")}
 
 
 def _own_ids(classes: ClassTable | None) -> int:

@@ -18,13 +18,11 @@ from anydet.data.coco.dataset import CocoDataset
 from anydet.data.corruptions.corruption import Corruption
 from anydet.data.corruptions.dataset import DESCRIPTION, corrupted, describe_corruption, read_description
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.view import DatasetView
 from anydet.data.writing.class_masks import write_class_mask_labels
 from anydet.data.writing.coco import write_coco_labels
-from anydet.data.writing.conversion import dataset_losses
+from anydet.data.writing.conversion import dataset_losses, layout_like, stored
 from anydet.data.writing.images import Report, check_split
 from anydet.data.writing.yolo import write_yolo_labels, yolo_task
-from anydet.data.yolo.dataset import YoloDataset
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError
 from anydet.outputs import copy_file, new_file, remove_leftovers, write_file, writing_to
@@ -50,13 +48,9 @@ class CorruptedCopies:
 
 def layout_of(dataset: Dataset) -> str:
     """The layout that is closest to the one that a data set is stored in."""
-    while isinstance(dataset, DatasetView):
-        dataset = dataset.dataset
     if dataset.classes is None:
         return "images"
-    if isinstance(dataset, MaskDataset):
-        return "class-masks"
-    return "yolo" if isinstance(dataset, YoloDataset) else "coco"
+    return "class-masks" if isinstance(next(stored(dataset)), MaskDataset) else layout_like(dataset)
 
 
 def losses_of(dataset: Dataset, layout: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -15,7 +16,8 @@ from anydet.data.writing.images import (
     require_own_places,
     write_images,
 )
-from anydet.outputs import new_folder
+from anydet.data.writing.splits import split_folder
+from anydet.data.yolo.data_yaml import read_name_list
 from anydet.types import Labels
 
 
@@ -29,20 +31,27 @@ def write_voc(
 
     Args:
         dataset: what to write.
-        root: new or empty folder.
+        root: new or empty folder, or one that was written so and lacks this split and its images.
         split: name of the split.
         copy: copy image files byte for byte instead of writing pixels as PNG.
         report: called with 1 after each image.
 
     Raises:
-        OptionError: ``root`` exists and is not an empty folder.
+        OptionError: ``root`` is a folder of something else, of other classes, or has the split or an image.
         DatasetError: two images would need the same XML file, or the data set has no class names.
     """
     names = named_classes(dataset).names
     check_split(split)
     require_own_places([flat_name(key) for key in dataset.keys], ".xml")
     stems: list[str] = []
-    with new_folder(root) as folder:
+    files = [PurePosixPath(flat_name(key)) for key in dataset.keys]
+    parts = [
+        *(f"Annotations/{name.stem}.xml" for name in files),
+        *(f"JPEGImages/{name}" for name in files),
+        f"ImageSets/Main/{split}.txt",
+    ]
+    there = partial(_names_there, root)
+    with split_folder(root, parts, names, there, common=("classes.txt",)) as folder:
         annotations, lists = folder / "Annotations", folder / "ImageSets" / "Main"
         annotations.mkdir()
         lists.mkdir(parents=True)
@@ -53,6 +62,14 @@ def write_voc(
             (annotations / f"{name.stem}.xml").write_bytes(tostring(document, "utf-8", xml_declaration=True))
         (lists / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems), "utf-8")
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
+
+
+def _names_there(root: Path) -> tuple[str, ...] | None:
+    """Classes of a folder that was written so."""
+    if not (root / "ImageSets" / "Main").is_dir() or not (root / "classes.txt").is_file():
+        return None
+    there = read_name_list(root / "classes.txt").classes
+    return () if there is None else there.names
 
 
 def flat_name(key: str) -> str:
