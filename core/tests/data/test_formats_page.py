@@ -227,6 +227,16 @@ def imagefolder(root: Path) -> None:
     text(root, "val/classes.txt", "dog\n")
 
 
+def labelme(root: Path) -> None:
+    photo(root, "a.png")
+    shapes = [
+        {"label": "dog", "points": [[15, 15], [5, 5]], "shape_type": "rectangle", "group_id": None},
+        {"label": "dog", "points": [[5, 5], [15, 5], [15, 15]], "shape_type": "polygon", "flags": {}},
+    ]
+    about = {"imagePath": "..\\photos\\a.png", "imageData": None, "imageHeight": 20, "imageWidth": 40}
+    text(root, "a.json", {"version": "5.5.0", "flags": {}, "shapes": shapes, **about})
+
+
 def class_masks(root: Path) -> None:
     photo(root, "images/val/a.png")
     mask = np.full((20, 40), 255, np.uint8)
@@ -281,6 +291,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "FiftyOne": (fiftyone, ("", "samples.json")),
     "FiftyOne image detections": (image_detections, ("", "labels.json")),
     "Hugging Face ImageFolder": (imagefolder, ("", "val", "val/metadata.jsonl")),
+    "LabelMe": (labelme, ("", "a.json")),
     "class masks": (class_masks, ("",)),
     "dataset.json": (described, ("", "dataset.json")),
     "images": (lambda root: photo(root, "a.png"), ("",)),

@@ -17,6 +17,7 @@ from anydet.errors import AnydetError
 NAMES = (
     "Pascal VOC", "Darknet", "CVAT for images", "CVAT for video", "Label Studio", "Label Studio JSON-MIN",
     "Supervisely", "FiftyOne", "FiftyOne image detections", "Hugging Face ImageFolder",
+    "LabelMe",
 )  # fmt: skip
 JUNK = (
     None,

@@ -38,6 +38,7 @@ BUILTIN = (
         "anydet.data.annotation_tools.formats:IMAGEFOLDER",
         "Hugging Face's ImageFolder: metadata.jsonl",
     ),
+    ("labelme", "anydet.data.annotation_tools.formats:LABELME", "LabelMe: a JSON file for each image"),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("cvat", "anydet.data.annotation_tools.formats:CVAT", "CVAT's annotations.xml, for images and video"),
@@ -53,7 +54,17 @@ BUILTIN = (
     ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
-_NAMING = ("coco-folder", "voc", "cvat", "label-studio", "supervisely", "fiftyone", "imagefolder", "darknet")
+_NAMING = (
+    "coco-folder",
+    "voc",
+    "cvat",
+    "label-studio",
+    "supervisely",
+    "fiftyone",
+    "imagefolder",
+    "labelme",
+    "darknet",
+)
 """Formats of which a folder may hold several; each is a ``NamingFormat``."""
 # PREFIX and DESCRIPTION of corruptions, whose modules are imported where a data set has one.
 _CORRUPTED = "corruption:"

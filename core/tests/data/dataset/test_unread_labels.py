@@ -21,7 +21,7 @@ from anydet.evaluation.reading import read_inputs
         ("_annotations.coco.json", "{}", "JSON files"),
         ("result.json", '{"info": {}, "images": []}', "JSON files"),
         ("annotations/other.json", "{}", "JSON files"),
-        ("a.json", '{"shapes": []}', "JSON files of Labelme"),
+        ("x/a.json", '{"shapes": []}', "JSON files of Labelme"),
         ("config.yaml", "path: .\nval: images\n", "YAML files"),
         ("labels.csv", "", "tables"),
         ("boxes.csv", "file,xmin,ymin\n", "tables"),
@@ -64,7 +64,7 @@ def test_files_that_look_like_labels_are_named_wherever_the_folder_is_opened(
     assert dataset.keys == ("a.jpg",)
     with pytest.raises(DatasetError, match=f"the first: {name}") as caught:
         dataset.ground_truth()
-    assert re.match("give the file|write |if they are YOLO labels|export ", caught.value.fix)
+    assert re.match("give the f|write |if they are YOLO labels|export ", caught.value.fix)
     with pytest.raises(EvaluationError, match=f"no annotations to evaluate against\n.*{name}"):
         read_inputs(dataset, "x.json")
     check = check_dataset(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 1 << 16
 _METADATA = "metadata.jsonl"
+_LABELME_SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,31 @@ def _metadata_files(root: Path) -> dict[str, Path]:
     return {}
 
 
+def _find_labelme(path: Path) -> Path | None:
+    """A JSON file of LabelMe, or the first one of a folder or of its splits."""
+    if path.is_file():
+        return path if path.suffix.lower() == ".json" and _is_labelme(path) else None
+    return next((files[0] for files in _labelme_files(path).values()), None)
+
+
+def _labelme_files(root: Path) -> dict[str, list[Path]]:
+    """Split -> files; "" for those of the folder itself, or of one for annotations."""
+    for folder in (root, root / "annotations", root / "json"):
+        if found := [file for file in _files(folder, ".json") if _is_labelme(file)]:
+            return {"": found}
+    inner = {name: _files(root / name, ".json") for name in (*SPLITS, "test")}
+    found_in = {name: [file for file in files if _is_labelme(file)] for name, files in inner.items()}
+    return {name: files for name, files in found_in.items() if files}
+
+
+def _is_labelme(file: Path) -> bool:
+    head = _head(file)
+    if not _LABELME_SHAPES.search(head):
+        # Version 3 wrote keys in any order, so that a whole image may come first.
+        return b'"imageData"' in head and b'"images"' not in head
+    return any(key in head for key in (b'"version"', b'"flags"', b'"imagePath"', b'"lineColor"'))
+
+
 def _has_boxes(file: Path) -> bool:
     head = _head(file)
     return all(key in head for key in (b'"file_name"', b'"objects"', b'"bbox"'))
@@ -141,6 +168,12 @@ def _read_fiftyone(path: Path, file: Path, split: str | None, images: Path | Non
     return open_fiftyone(path, file, split, images)
 
 
+def _read_labelme(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.labelme import open_labelme
+
+    return open_labelme(path, {"": [file]} if path.is_file() else _labelme_files(path), split, images)
+
+
 def _read_imagefolder(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
     from anydet.data.annotation_tools.imagefolder import open_imagefolder
 
@@ -151,6 +184,7 @@ CVAT = ExportFormat("cvat", _find_cvat, _read_cvat)
 LABEL_STUDIO = ExportFormat("label-studio", _find_label_studio, _read_label_studio)
 SUPERVISELY = ExportFormat("supervisely", _find_supervisely, _read_supervisely)
 FIFTYONE = ExportFormat("fiftyone", _find_fiftyone, _read_fiftyone)
+LABELME = ExportFormat("labelme", _find_labelme, _read_labelme)
 IMAGEFOLDER = ExportFormat("imagefolder", _find_imagefolder, _read_imagefolder)
 
 

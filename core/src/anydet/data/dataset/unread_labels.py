@@ -48,7 +48,7 @@ _VIA = Kind(
     fix="export them there as COCO (Annotation > Export Annotations), and give that file as the data set",
 )
 _LABELME = Kind(
-    _CHECK, "JSON files of Labelme", _UNREAD, "", fix="write them as COCO, and give that file as the data set"
+    _CHECK, "JSON files of Labelme", _UNREAD, "", fix="give the folder that they are in as the data set"
 )
 _CREATE_ML = Kind(
     _CHECK,

@@ -39,7 +39,7 @@ class Parts:
 
 
 def read_parts(text: str) -> dict[str, float]:
-    """``train=0.8,val=0.2`` as name -> fraction; raises ``OptionError`` where they are no fractions of one."""
+    """``train=0.8,val=0.2`` as name -> fraction; raises ``OptionError`` where they do not sum to 1."""
     parts: dict[str, float] = {}
     for one in text.split(","):
         name, _, fraction = (word.strip() for word in one.partition("="))
@@ -75,7 +75,7 @@ def split_dataset(
         dataset: what is taken apart.
         parts: name -> fraction, which sum to 1.
         seed: of the choice.
-        stratify: give each part its fraction of the images that show each class, and of those without objects.
+        stratify: give each part its fraction of the images that show each class, and of those without any.
         group_by: ``folder``, or a regular expression that is searched in keys: images that agree in what its
             groups, or else all of it, match stay together; an image that it does not match is by itself.
 
