@@ -1,6 +1,7 @@
 # Two commands do all the set-up on a machine that has Python >= 3.10 and make:  make demo  ·  make test
 PYTHON ?= python3
 VENV   ?= .venv
+DIST   ?= dist
 BIN    := $(VENV)/bin
 UV     := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt
 LIGHT  := -e core -e plugins/toy
@@ -13,7 +14,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check format lint types imports fast bench docs docs-site docs-serve new-plugin clean
+.PHONY: help demo test soak check format lint types imports fast bench wheels docs docs-site docs-serve new-plugin clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -53,6 +54,11 @@ bench: $(VENV)-bench/.done  ## ratios against named peers, in one run
 	$(VENV)-bench/bin/python benchmarks/validate.py
 	$(VENV)-bench/bin/python benchmarks/eval_coco.py
 	$(VENV)-bench/bin/python benchmarks/fusions.py
+
+wheels: $(BIN)/python  ## sdists and wheels of all packages, in the folder DIST (dist)
+	for folder in $(dir $(PYPROJECTS)); do \
+	  $(BIN)/python -m uv build --quiet --no-sources --build-constraint constraints.txt --out-dir "$(DIST)" "$$folder" || exit; \
+	done
 
 docs: $(VENV)/.all  ## write the generated reference pages
 	$(BIN)/python docs/make_reference.py

@@ -95,8 +95,8 @@ def hooks() -> str:
         f"## Capabilities of adapters\n\n{_table(('capability', 'methods of `Adapter`'), capabilities)}"
     )
     parts.append(
-        "## What authors import\n\nAll of it from `anydet.plugins`; what is beside the specs and `hookimpl` is "
-        "imported on first use, so that a package's `__init__`, which needs neither, stays cheap.\n\n"
+        "## What authors import\n\nAll of it from `anydet.plugins`, beside the specs and `hookimpl`. It is "
+        "imported on first use, so that a package's `__init__`, which needs none of it, stays cheap.\n\n"
         + _table(("name", "what it is", "module"), list(_authors()))
     )
     return "\n\n".join(parts) + "\n"
@@ -115,7 +115,7 @@ def predictions_schema() -> str:
         f"# Fields of the predictions file\n\n{MADE}",
         schema["description"],
         "[The predictions file](predictions.md) says what they are for; the normative text is "
-        "[the schema](../../schemas/predictions.schema.json).",
+        "[the schema](../../core/src/anydet/schemas/predictions.schema.json).",
     ]
     for name, part in schema["$defs"].items():
         parts += _objects(name, part, schema["$defs"])

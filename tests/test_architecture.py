@@ -65,6 +65,24 @@ def test_the_shipped_schema_is_the_one_in_schemas(path):
     assert shipped.read_text("utf-8") == path.read_text("utf-8")
 
 
+PUBLISHED = [ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
+def test_a_package_builds_and_reads_well_without_the_rest_of_the_repository(folder):
+    """Not every system has symbolic links, and a package index shows a README without its neighbors."""
+    inside = subprocess.run(
+        ["git", "ls-files", "-s", "."], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+    assert "120000 " not in inside, "a symbolic link"
+    readme = (folder / "README.md").read_text("utf-8")
+    assert not re.findall(r"\]\((?!https?://|#)[^)]*\)", readme), "a link that leads nowhere on an index"
+    assert len(readme.splitlines()) > 10
+    stated = (folder / "pyproject.toml").read_text("utf-8")
+    for key in ("description", "readme", "license", "requires-python", "keywords", "classifiers"):
+        assert re.search(rf"^{key} = ", stated, re.MULTILINE), key
+
+
 LONGER_TOOLS = {"run_yolo26_smoke_rtdetr_pose.py"}
 """Scripts that are no names of commands but run several of them."""
 

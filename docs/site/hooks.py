@@ -29,7 +29,7 @@ TITLE = re.compile(r"title=(\S+)")
 OUTSIDE = {
     **{f"plugins/{path.parent.name}/README.md": path for path in sorted(ROOT.glob("plugins/*/README.md"))},
     "CHANGELOG.md": ROOT / "CHANGELOG.md",
-    **{str(path.relative_to(ROOT)): path for path in sorted(ROOT.glob("schemas/**/*.json"))},
+    **{str(path.relative_to(ROOT)): path for path in sorted(ROOT.glob("core/src/anydet/schemas/**/*.json"))},
 }
 """Files of the repository that pages link, though they are not in docs/, by their path from the root."""
 
