@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from onnx import helper
+from tests.onnx_models import save_graph
 
 from anydet.errors import OptionError
 from anydet.runtime.loaded import TensorInfo
+from anydet_tensorrt.graph import Graph
 from anydet_tensorrt.shapes import Profile, parse_shapes, settle_profiles
 
 IMAGE = TensorInfo("images", ("N", 3, "h", "w"), "float32")
@@ -65,6 +68,29 @@ def test_each_open_input_needs_shapes():
     with pytest.raises(OptionError, match=r"the input sizes .* is open") as error:
         settle_profiles([IMAGE, SIZES], {}, usual, {})
     assert error.value.fix.startswith("add --opt-shapes sizes:1x2,")
+
+
+def test_shapes_to_type_have_the_size_that_images_are_resized_to():
+    for tensor, size_wh, shape in (
+        (IMAGE, (416, 320), "1x3x320x416"),
+        (TensorInfo("images", (2, 3, "h", 96), "float32"), (416, 320), "2x3x320x96"),
+        (TensorInfo("images", ("N", 3, 64, 64), "float32"), (416, 320), "1x3x64x64"),
+        (TensorInfo("images", ("N", "h", "w", 3), "float32"), (416, 320), "1x320x416x3"),
+        (IMAGE, None, "1x3x640x640"),
+    ):
+        with pytest.raises(OptionError) as error:
+            settle_profiles([tensor], {}, {}, {}, *(() if size_wh is None else (size_wh,)))
+        assert error.value.fix.startswith(f"add --opt-shapes images:{shape},")
+
+
+def test_the_size_is_the_one_that_the_model_states(tmp_path):
+    values = [helper.make_tensor_value_info(name, 1, ["N", 3, "h", "w"]) for name in ("images", "out")]
+    node = helper.make_node("Identity", ["images"], ["out"])
+    for stated, size_wh in (("[320, 416]", (416, 320)), ("", (640, 640))):
+        path, described = tmp_path / "m.onnx", {"imgsz": stated}
+        tensors = {"inputs": values[:1], "outputs": values[1:], "initializers": []}
+        save_graph(path, [node], **tensors, metadata=described)
+        assert Graph(path).size_wh == size_wh
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,9 @@ def build_engine(
     require_writable(engine, SUFFIX)
     library, graph = find_library(settings.library), Graph(model)
     plan = settle_precision(graph, settings.precision, library, calibrate=settings.calibration is not None)
-    profiles = settle_profiles(graph.inputs, settings.smallest, settings.usual, settings.largest)
+    profiles = settle_profiles(
+        graph.inputs, settings.smallest, settings.usual, settings.largest, graph.size_wh
+    )
     unsaid = check_options(graph, profiles, settings.options)
     gpu = _gpu(library, settings.device)
     build = _Build(library, graph, plan=plan, profiles=profiles, settings=settings, progress=progress)

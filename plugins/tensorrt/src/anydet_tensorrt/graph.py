@@ -17,8 +17,11 @@ from anydet.prediction.meta import file_sha256
 from anydet.runtime.errors import ModelError
 from anydet.runtime.external_data import external_data
 from anydet.runtime.loaded import TensorInfo
+from anydet.runtime.metadata import described, stated_size
 from anydet.runtime.model_file import require_model_file
+from anydet.types import Size
 from anydet_tensorrt.errors import BuildError
+from anydet_tensorrt.shapes import USUAL_SIZE
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16", "int8", "best"]
 QUANTIZED = (
@@ -66,6 +69,14 @@ class Graph:
         self.outputs = tuple(_tensor(value) for value in graph.output)
         self.metadata: Mapping[str, str] = {entry.key: entry.value for entry in self.proto.metadata_props}
         self.opset = next((o.version for o in self.proto.opset_import if o.domain in {"", "ai.onnx"}), 0)
+
+    @property
+    def size_wh(self) -> Size:
+        """(width, height) that images are resized to as the metadata say, else the usual 640."""
+        description = described(str(self.path), self.metadata, [output.name for output in self.outputs])
+        if description is not None:
+            return description.preprocess.size_wh
+        return stated_size(self.metadata) or USUAL_SIZE
 
     @property
     def precision(self) -> str:

@@ -9,8 +9,11 @@ from anydet.dataclass import dataclass
 from anydet.errors import OptionError
 from anydet.runtime.layouts.shapes import describe
 from anydet.runtime.loaded import TensorInfo
+from anydet.types import Size
 
 Shape = tuple[int, ...]
+USUAL_SIZE: Size = (640, 640)
+"""(width, height) that an example of shapes has where the model states none."""
 _WRITTEN = re.compile(r"\d+(x\d+)*")
 
 
@@ -56,8 +59,11 @@ def settle_profiles(
     smallest: Mapping[str, Shape],
     usual: Mapping[str, Shape],
     largest: Mapping[str, Shape],
+    size_wh: Size = USUAL_SIZE,
 ) -> dict[str, Profile]:
     """Input -> its profile, of each input with an open axis; what is not given is the next that is.
+
+    ``size_wh`` is what images are resized to, for the shapes that a message tells to type.
 
     Raises ``OptionError`` where an input that needs shapes has none, or one that it cannot have.
     """
@@ -67,7 +73,7 @@ def settle_profiles(
         for name, shape in shapes.items():
             _require_fitting(option, name, shape, known)
     return {
-        tensor.name: _profile(tensor, [shapes.get(tensor.name) for shapes in given.values()])
+        tensor.name: _profile(tensor, [shapes.get(tensor.name) for shapes in given.values()], size_wh)
         for tensor in inputs
         if not all(isinstance(size, int) for size in tensor.shape)
     }
@@ -96,12 +102,10 @@ def _require_fitting(option: str, name: str, shape: Shape, known: Mapping[str, T
         )
 
 
-def _profile(tensor: TensorInfo, given: Sequence[Shape | None]) -> Profile:
+def _profile(tensor: TensorInfo, given: Sequence[Shape | None], size_wh: Size) -> Profile:
     least, usual, most = given
     if least is None and usual is None and most is None:
-        example = _written(
-            [d if isinstance(d, int) else 1 if i == 0 else 640 for i, d in enumerate(tensor.shape)]
-        )
+        example = _written(_closed(tensor.shape, size_wh))
         raise OptionError(
             f"the input {tensor.name} {describe(tensor.shape)} is open, and engines are for known shapes",
             fix=f"add --opt-shapes {tensor.name}:{example}, with --min-shapes and --max-shapes if they vary",
@@ -116,6 +120,14 @@ def _profile(tensor: TensorInfo, given: Sequence[Shape | None]) -> Profile:
             fix="give them in this order",
         )
     return Profile(least, usual, most)
+
+
+def _closed(shape: Sequence[int | str | None], size_wh: Size) -> list[int]:
+    """A shape with one image of this size; channels are the last axis where it is as small as colors are."""
+    width, height = size_wh
+    across = len(shape) - (2 if shape[-1:] and shape[-1] in {1, 3, 4} else 1)
+    usual = {across: width, across - 1: height} if len(shape) > 2 else {}
+    return [size if isinstance(size, int) else usual.get(axis, 1) for axis, size in enumerate(shape)]
 
 
 def _written(shape: Sequence[int]) -> str:
