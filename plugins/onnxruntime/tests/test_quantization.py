@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -18,7 +20,9 @@ import anydet
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError
+from anydet.evaluation.analysis.comparison import Difference
 from anydet.runtime.errors import ModelError
+from anydet_onnxruntime.commands import told_of_held_out
 from anydet_onnxruntime.quantization.calibration import measure_ranges
 from anydet_onnxruntime.quantization.graph import FloatGraph
 from anydet_onnxruntime.quantization.images import divide, repeated_images
@@ -259,6 +263,25 @@ def test_the_file_says_how_it_was_made_and_keeps_what_the_float_file_said(writte
     assert stated["calibration"]["images"] + stated["choice"]["images"] + stated["held_out"]["images"] == 24
     assert stated["float_layers"] == []
     assert not Path(f"{folder / 'int8.onnx'}.partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        ((-0.004, 0.01), None),
+        ((None, None), None),
+        (
+            (-0.0205, 0.0014),
+            r"48 held-out images cannot show .*--max-drop 0.005: .* up to 0.0205 may be lost",
+        ),
+        ((-0.03, -0.006), "it loses more than --max-drop 0.005"),
+    ],
+)
+def test_what_the_held_out_images_cannot_show_is_told(interval, told):
+    found = Difference(0.46, 0.45, -0.01, *interval, None)
+    quantized = SimpleNamespace(held_out_difference=found, held_out=SimpleNamespace(images=48))
+    said = told_of_held_out(quantized, 0.005)
+    assert said is None if told is None else re.search(told, said)
 
 
 @pytest.mark.slow

@@ -171,12 +171,9 @@ def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
     output: Path = flags["output"]
     for line in _summary(quantized, output.stat().st_size):
         say(line)
-    found = quantized.held_out_difference
-    if found.high is not None and found.high < -flags["max_drop"]:
-        warn(
-            f"on images that chose nothing it loses more than --max-drop {flags['max_drop']:g}: the choice "
-            "fits its own images; raise --max-images"
-        )
+    told = told_of_held_out(quantized, flags["max_drop"])
+    if told:
+        warn(told)
     if quantized.repeated:
         warn(
             f"{counted(quantized.repeated, 'image')} to evaluate on "
@@ -197,6 +194,23 @@ def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
         "--output predictions.json",
     )
     echo_path(output)
+
+
+def told_of_held_out(quantized: Quantized, max_drop: float) -> str | None:
+    """What to warn of by the interval of the held-out images; ``None`` where all of it is within the drop."""
+    found = quantized.held_out_difference
+    if found.low is None or found.high is None or found.low >= -max_drop:
+        return None
+    if found.high < -max_drop:
+        return (
+            f"on images that chose nothing it loses more than --max-drop {max_drop:g}: the choice "
+            "fits its own images; raise --max-images"
+        )
+    images = counted(quantized.held_out.images, "held-out image")
+    return (
+        f"{images} cannot show that it loses at most --max-drop {max_drop:g}: by the interval up to "
+        f"{-found.low:.4f} may be lost; evaluate the file on more images"
+    )
 
 
 def _summary(quantized: Quantized, size: int) -> list[str]:
