@@ -34,11 +34,11 @@ LINES = {
     "dataset merge": "scenes scenes --prefixes a,b --output out/merged --json",
     "dataset sample": "scenes --images 1 --output out/few --json",
     "dataset split": "scenes --parts a=0.5,b=0.5 --stratify --output out/parts --json",
-    "dataset stats": "scenes --json -",
+    "dataset stats": "scenes --json",
     "doctor": "--quick --json",
     "eval": "--dataset scenes --predictions p.json --metrics coco --json -",
     "eval-coco": "--dataset scenes --predictions p.json --json -",
-    "eval-panoptic": "--dataset annotations/panoptic_val2017.json --predictions found.json --json -",
+    "eval-panoptic": "--dataset annotations/panoptic_val2017.json --predictions found.json --json",
     "eval-suite": "p.json --protocol protocol.yaml --dataset scenes --json - --out out/suite",
     "export-predictions": "--adapter toy --dataset scenes --output out/p.json",
     "fasterrcnn-multitask prepare": (

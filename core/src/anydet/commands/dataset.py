@@ -10,10 +10,10 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.convert import LAYOUTS, say_losses
-from anydet.commands.dataset_options import write_json
-from anydet.commands.messages import echo, echo_json, say, warn
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
-from anydet.commands.paths import DATASET, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.paths import DATASET, OUTPUT_FOLDER
 from anydet.commands.result_options import MAX_PIXELS, STRICT
 from anydet.text import counted, first_of, listed
 
@@ -66,7 +66,7 @@ _OUTPUT = _options(
         help="Format of the new data set, as convert writes it.  [default: yolo of YOLO, else coco]",
     ),
     STRICT,
-    click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+    json_option("the summary"),
     MAX_PIXELS,
 )
 
@@ -86,7 +86,7 @@ def command() -> None:
         "Example:\n"
         "  anydet synth --out data/scenes --images 16\n"
         "  anydet dataset stats data/scenes\n"
-        "  anydet dataset stats data/scenes --json -"
+        "  anydet dataset stats data/scenes --json"
     )
 )
 @click.argument("dataset", type=DATASET)
@@ -99,7 +99,7 @@ def command() -> None:
     show_default=True,
     help="Classes printed; the most frequent come first.",
 )
-@click.option("--json", "json_path", type=OUTPUT_JSON, help="Write the numbers as JSON; - is stdout.")
+@json_option("the numbers")
 @click.option(
     "--plots",
     "plots_dir",
@@ -122,8 +122,7 @@ def stats(plugins: Plugins, /, dataset: Path, **flags: Any) -> None:
         step("annotations")
         opened = _open(plugins, dataset, flags)
         found = describe_dataset(opened)
-    write_json(found.as_dict(), flags["json_path"])
-    if flags["json_path"] != Path("-"):
+    if not write_json(found.as_dict(), flags["json_path"]):
         _print(found, opened, flags["rows"])
     if flags["plots_dir"] is not None:
         from anydet.commands.figures import draw_figures
@@ -395,8 +394,8 @@ def _write(
         else:
             lost = convert_dataset(first, output, layout, split=next(iter(parts)), report=advance)
     say_losses(layout, lost)
-    if flags["as_json"]:
-        echo_json({"output": str(output), "layout": layout, "images": images, "lost": lost, **more}, indent=1)
+    result = {"output": str(output), "layout": layout, "images": images, "lost": lost, **more}
+    if write_json(result, flags["json_path"]):
         return
     shown = (f"{counted(number, 'image')} of split {name}" for name, number in images.items())
     echo(f"{output}: {', '.join(first_of(list(shown)))}, {layout}")

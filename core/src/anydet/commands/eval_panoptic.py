@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.dataset_options import write_json
 from anydet.commands.gates import (
     FAIL_UNDER,
     require_bounds,
@@ -16,8 +15,10 @@ from anydet.commands.gates import (
     summary_options,
     write_summaries,
 )
+from anydet.commands.json_output import json_option, write_json
 from anydet.commands.messages import say, warn
-from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.paths import DATASET, OUTPUT_FOLDER
+from anydet.commands.predictions import predictions_arguments
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.tracker_options import log_metrics, require_trackers_named, tracker_options
 from anydet.text import counted
@@ -43,11 +44,9 @@ if TYPE_CHECKING:
     help="COCO's panoptic JSON, whose PNG files are in the folder of its name; or a folder with "
     "annotations/panoptic_<split>.json.",
 )
-@click.option(
-    "--predictions",
-    type=INPUT,
-    required=True,
-    help="JSON of predicted segments: annotations with image_id, file_name and segments_info; or predictions "
+@predictions_arguments(
+    "predictions",
+    what="JSON of predicted segments: annotations with image_id, file_name and segments_info; or predictions "
     "whose detections have masks.",
 )
 @click.option(
@@ -70,7 +69,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Rows printed of the table of classes.",
 )
-@click.option("--json", "json_path", type=OUTPUT_JSON, help="Write the result as JSON; - is stdout.")
+@json_option("the result")
 @click.option(
     "--plots",
     "plots_dir",
@@ -94,8 +93,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     require_fractions(flags["fail_under"], "--fail-under")
     require_trackers_named(flags)
     measured = _evaluate(plugins, flags)
-    write_json(measured.as_dict(), flags["json_path"])
-    if flags["json_path"] != Path("-"):
+    if not write_json(measured.as_dict(), flags["json_path"]):
         from anydet.commands.tables import print_result
 
         print_result("panoptic", measured, flags["rows"])
