@@ -237,6 +237,12 @@ def labelme(root: Path) -> None:
     text(root, "a.json", {"version": "5.5.0", "flags": {}, "shapes": shapes, **about})
 
 
+def dota(root: Path) -> None:
+    photo(root, "val/images/P0001.png")
+    lines = "".join(f"{' '.join(map(str, RING))} dog {difficult}\n" for difficult in (0, 1))
+    text(root, "val/labelTxt/P0001.txt", f"imagesource:GoogleEarth\ngsd:0.146\n{lines}")
+
+
 def class_masks(root: Path) -> None:
     photo(root, "images/val/a.png")
     mask = np.full((20, 40), 255, np.uint8)
@@ -292,6 +298,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "FiftyOne image detections": (image_detections, ("", "labels.json")),
     "Hugging Face ImageFolder": (imagefolder, ("", "val", "val/metadata.jsonl")),
     "LabelMe": (labelme, ("", "a.json")),
+    "DOTA": (dota, ("", "val", "val/labelTxt")),
     "class masks": (class_masks, ("",)),
     "dataset.json": (described, ("", "dataset.json")),
     "images": (lambda root: photo(root, "a.png"), ("",)),

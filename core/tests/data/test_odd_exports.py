@@ -17,7 +17,7 @@ from anydet.errors import AnydetError
 NAMES = (
     "Pascal VOC", "Darknet", "CVAT for images", "CVAT for video", "Label Studio", "Label Studio JSON-MIN",
     "Supervisely", "FiftyOne", "FiftyOne image detections", "Hugging Face ImageFolder",
-    "LabelMe",
+    "LabelMe", "DOTA",
 )  # fmt: skip
 JUNK = (
     None,

@@ -39,6 +39,7 @@ BUILTIN = (
         "Hugging Face's ImageFolder: metadata.jsonl",
     ),
     ("labelme", "anydet.data.annotation_tools.formats:LABELME", "LabelMe: a JSON file for each image"),
+    ("dota", "anydet.data.annotation_tools.formats:DOTA", "DOTA: oriented boxes in labelTxt/*.txt"),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("cvat", "anydet.data.annotation_tools.formats:CVAT", "CVAT's annotations.xml, for images and video"),
@@ -63,6 +64,7 @@ _NAMING = (
     "fiftyone",
     "imagefolder",
     "labelme",
+    "dota",
     "darknet",
 )
 """Formats of which a folder may hold several; each is a ``NamingFormat``."""

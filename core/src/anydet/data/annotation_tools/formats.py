@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 1 << 16
 _METADATA = "metadata.jsonl"
+_DOTA_FOLDER = re.compile(r"(?i)labelTxt|annfiles$")
+_DOTA_BOXES = re.compile(r"(?i)hbb|rec")
+_DOTA_LINE = re.compile(
+    rb"(?m)^[ \t]*(-?\d+(\.\d*)?(e[+-]?\d+)?[ \t]+){8}[A-Za-z][^\s]*([ \t]+\d)?[ \t]*\r?$"
+)
+"""The class has a letter: numbers alone are YOLO's oriented boxes."""
+_DOTA_FILES = 50
 _LABELME_SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 
 
@@ -139,6 +147,43 @@ def _is_labelme(file: Path) -> bool:
     return any(key in head for key in (b'"version"', b'"flags"', b'"imagePath"', b'"lineColor"'))
 
 
+def _find_dota(path: Path) -> Path | None:
+    """The folder of label files of the first split."""
+    return next(iter(_dota_folders(path).values()), None) if path.is_dir() else None
+
+
+def _dota_folders(root: Path) -> dict[str, Path]:
+    """Split -> folder of label files; "" for those of the folder itself."""
+    if _has_dota(root):
+        return {"": root}
+    splits = (*SPLITS, "trainval", "test")
+    found: dict[str, Path] = {}
+    # The highest version comes last, and is taken; another one can be named.
+    for labels in (folder for folder in _folders(root) if _DOTA_FOLDER.match(folder.name)):
+        inner = {folder.name: folder for folder in _folders(labels) if folder.name in splits}
+        found |= {name: folder for name, folder in inner.items() if _has_dota(folder)}
+        if not inner and (folder := _dota_inside(labels)):
+            found[""] = folder
+    for split in splits if not found else ():
+        for labels in (folder for folder in _folders(root / split) if _DOTA_FOLDER.match(folder.name)):
+            if folder := _dota_inside(labels):
+                found[split] = folder
+    return found
+
+
+def _dota_inside(labels: Path) -> Path | None:
+    """The folder itself, or one below, as in DOTA 1.5: that of oriented boxes, not of those around them."""
+    inner = [folder for folder in _folders(labels) if not _DOTA_BOXES.search(folder.name)]
+    return next((folder for folder in (labels, *inner) if _has_dota(folder)), None)
+
+
+def _has_dota(folder: Path) -> bool:
+    """Whether one of the first files with content has lines of DOTA."""
+    files = (file for file in _files(folder, ".txt") if file.name != "classes.txt")
+    heads = (head for file in islice(files, _DOTA_FILES) if (head := _head(file)).strip())
+    return any(_DOTA_LINE.search(head) for head in heads)
+
+
 def _has_boxes(file: Path) -> bool:
     head = _head(file)
     return all(key in head for key in (b'"file_name"', b'"objects"', b'"bbox"'))
@@ -174,6 +219,12 @@ def _read_labelme(path: Path, file: Path, split: str | None, images: Path | None
     return open_labelme(path, {"": [file]} if path.is_file() else _labelme_files(path), split, images)
 
 
+def _read_dota(path: Path, _labels: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.dota import open_dota
+
+    return open_dota(path, _dota_folders(path), split, images)
+
+
 def _read_imagefolder(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
     from anydet.data.annotation_tools.imagefolder import open_imagefolder
 
@@ -185,6 +236,7 @@ LABEL_STUDIO = ExportFormat("label-studio", _find_label_studio, _read_label_stud
 SUPERVISELY = ExportFormat("supervisely", _find_supervisely, _read_supervisely)
 FIFTYONE = ExportFormat("fiftyone", _find_fiftyone, _read_fiftyone)
 LABELME = ExportFormat("labelme", _find_labelme, _read_labelme)
+DOTA = ExportFormat("dota", _find_dota, _read_dota)
 IMAGEFOLDER = ExportFormat("imagefolder", _find_imagefolder, _read_imagefolder)
 
 
