@@ -27,6 +27,7 @@ from anydet.training.config.keys import ALIASES, described_schema, engine_proper
 from anydet.training.config.settings import SECTIONS
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs/examples/hooks"
 REFERENCE = ROOT / "docs/reference"
 MADE = "<!-- Made by `make docs`; do not edit. -->"
 
@@ -84,10 +85,15 @@ def hooks() -> str:
         "for. "
         "[Write an adapter](../tutorial/write-an-adapter.md) shows one; [plugin API](plugin-api.md) says "
         "what changed between versions.",
+        "Each hook has an example, a whole package `anydet-example` but for its `pyproject.toml`, which "
+        'names `example = "anydet_example"` among the entry points. A test installs each, holds it to the '
+        "conformance kit (`anydet plugins check example`) and runs the commands that are shown, where "
+        "`scenes` is what `anydet synth --out scenes --images 2 --size 96x64` writes.",
     ]
     for name, hook in vars(hookspecs).items():
         if inspect.isfunction(hook) and hasattr(hook, f"{hookspecs.PROJECT}_spec"):
             parts.append(f"## {name}\n\n```text\n{name}{inspect.signature(hook)}\n```\n\n{_doc(hook)}")
+            parts += _example(EXAMPLES / name)
     parts.append("## What is registered")
     parts += [f"### {name}\n\n{_attributes(kind)}" for name, kind in vars(specs).items() if _is_spec(kind)]
     capabilities = [(f"`{name}`", ", ".join(map(_code, m))) for name, m in specs.CAPABILITIES.items()]
@@ -100,6 +106,17 @@ def hooks() -> str:
         + _table(("name", "what it is", "module"), list(_authors()))
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _example(folder: Path) -> Iterator[str]:
+    """The files of the package that shows a hook, then what runs it."""
+    if not folder.is_dir():
+        yield "The example of `on_train_start` has it, too."
+        return
+    for path in sorted(folder.iterdir(), key=lambda path: (path.suffix == ".sh", path.name)):
+        language = {".py": "python", ".sh": "bash", ".yaml": "yaml"}[path.suffix]
+        title = "" if language == "bash" else f" title=src/anydet_example/{path.name}"
+        yield f"```{language}{title}\n{path.read_text('utf-8').rstrip()}\n```"
 
 
 def _authors() -> Iterator[tuple[str, str, str]]:

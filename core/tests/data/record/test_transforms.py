@@ -337,3 +337,8 @@ def test_sizes_are_those_of_the_pixels(transform, size):
 def test_left_and_right_keypoints_are_found_by_name():
     assert mirrored_pairs(("nose", "Left_eye", "right_eye", "left_ear", "tail_right")) == ((1, 2),)
     assert mirrored_pairs(()) == ()
+
+
+def test_a_crop_of_full_width_shares_no_memory_with_its_source():
+    source = np.zeros((10, 20, 3), np.uint8)
+    assert not np.shares_memory(Crop(0, 0, (20, 5)).image(source), source)

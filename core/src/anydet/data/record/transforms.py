@@ -283,7 +283,8 @@ class Crop:
     def image(self, image: ByteImage) -> ByteImage:
         """The window's pixels."""
         width, height = self.size_wh
-        return np.ascontiguousarray(image[self.y_px : self.y_px + height, self.x_px : self.x_px + width])
+        # A copy: rows of full width are contiguous already, and would share the image's memory.
+        return np.array(image[self.y_px : self.y_px + height, self.x_px : self.x_px + width], order="C")
 
     def size(self, source_wh: Size) -> Size:
         """The window's size."""

@@ -1,0 +1,1 @@
+anydet export-predictions --adapter toy --dataset scenes --output predictions.json

@@ -1,0 +1,1 @@
+anydet export-predictions --adapter middle --dataset scenes --output predictions.json

@@ -1,0 +1,1 @@
+anydet hello scenes

@@ -1,0 +1,1 @@
+anydet plugins check corners

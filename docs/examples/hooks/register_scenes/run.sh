@@ -1,0 +1,1 @@
+anydet synth --scene squares --out squares --images 2

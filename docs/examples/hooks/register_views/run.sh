@@ -1,0 +1,1 @@
+anydet export-predictions --adapter toy --dataset scenes --tta-views upper --output predictions.json
