@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from anydet.data.dataset.view import DatasetView
+from anydet.data.dataset.base import DatasetView
 from anydet.training.adapter import TorchAdapter
 from anydet.training.run import Run
 from anydet.types import ClassTable, GroundTruthColumns

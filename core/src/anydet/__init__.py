@@ -2,7 +2,8 @@
 
 ``load_adapter``, ``make_recipe``, ``open_dataset``, ``export_predictions``, ``read_predictions``,
 ``to_columns``, ``validate``, ``evaluate``, ``parity``, ``fuse``, ``train`` and ``export_onnx`` do what the
-commands do. ``Meter`` evaluates inside a training loop, and ``patch_pycocotools`` changes what evaluates in
+commands do; ``select``, ``to_pandas``, ``to_supervision`` and ``show`` are for scripts and notebooks.
+``Meter`` evaluates inside a training loop, and ``patch_pycocotools`` changes what evaluates in
 other packages. They are imported on first use, so that ``import anydet`` stays cheap.
 """
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         validate,
     )
     from anydet.meter import Meter
+    from anydet.notebook import select, show, to_pandas, to_supervision
     from anydet.pycocotools.patching import patch_pycocotools
 
 __all__ = [
@@ -42,11 +44,16 @@ __all__ = [
     "parity",
     "patch_pycocotools",
     "read_predictions",
+    "select",
+    "show",
     "to_columns",
+    "to_pandas",
+    "to_supervision",
     "train",
     "validate",
 ]
-_HOMES = {"Meter": "anydet.meter", "patch_pycocotools": "anydet.pycocotools.patching"}
+_HOMES = dict.fromkeys(("select", "show", "to_pandas", "to_supervision"), "anydet.notebook")
+_HOMES |= {"Meter": "anydet.meter", "patch_pycocotools": "anydet.pycocotools.patching"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ decorator may derive from one of the other.
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,10 @@ class _DeferredInit:
         return vars(self._made)["__init__"].__get__(instance, owner)
 
 
+_LONG = 200
+"""Characters of a text that are shown."""
+
+
 class _Factory:
     """Default of an argument whose value a factory makes."""
 
@@ -103,8 +108,27 @@ def _compile_init(made: Any, frozen: bool) -> Any:
 
 @recursive_repr()
 def _show(self: Any) -> str:
-    shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self) if f.repr)
+    shown = ", ".join(f"{f.name}={_brief(getattr(self, f.name))}" for f in dataclasses.fields(self) if f.repr)
     return f"{type(self).__qualname__}({shown})"
+
+
+def _brief(value: Any, most: int = 6) -> str:
+    """As ``repr``; of what is large, such as an array or a list of all images, its size and beginning."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return repr(value) if value.size <= most else f"<{value.dtype} array {value.shape}>"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _LONG else f"{value[:_LONG]!r}... ({len(value)} characters)"
+    if type(value) is dict:
+        pairs = [f"{key!r}: {_brief(one)}" for key, one in islice(value.items(), most)]
+        return f"{{{', '.join(pairs)}{_rest(len(value), most)}}}"
+    if type(value) in {list, tuple}:
+        shown = ", ".join(map(_brief, value[:most])) + _rest(len(value), most)
+        return f"[{shown}]" if type(value) is list else f"({shown}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
+def _rest(count: int, most: int) -> str:
+    return f", ... ({count})" if count > most else ""
 
 
 def _comparison(made: Any, frozen: bool) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import numpy as np
 
 from anydet.arguments import require, require_choice
 from anydet.columns import concatenate
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.batches import Batch, ImageId, Reader
 from anydet.evaluation.coco import CocoEvaluator, CocoResult
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import IouType
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.protocol import CocoSettings
 from anydet.geometry.boxes import BOX_FORMATS
 from anydet.text import listed

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.cocoeval import Params
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.protocol import CocoSettings, metrics
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.geometry.masks import encode

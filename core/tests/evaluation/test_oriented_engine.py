@@ -12,10 +12,10 @@ from core.tests.geometry.test_oriented import plain_intersection
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.dota import DotaEvaluator
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.geometry.oriented import areas_of, corners_of

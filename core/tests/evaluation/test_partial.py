@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.partial import MergeableEvaluator, PartialResult
 
 

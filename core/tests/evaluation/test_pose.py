@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from anydet.data.dataset.columns import boxes_only
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation import bop
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.pose import PoseEvaluator, pose_evaluator
 from anydet.geometry.pose_errors import Shape, move, pose, project
 from anydet.geometry.rotations import matrix_to_rot6d

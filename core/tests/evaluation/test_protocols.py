@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError, OptionError
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.matched_protocol import ProtocolOptions
 from anydet.evaluation.olrp import OlrpEvaluator
 from anydet.evaluation.open_images import OpenImagesEvaluator

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.states import StateEvaluator, state_evaluator, state_names
 
 STATES = ("intact", "damaged", "absent", "occluded")

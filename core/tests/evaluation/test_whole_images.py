@@ -11,9 +11,9 @@ from PIL import Image
 
 from anydet.contract.columns import to_columns, to_images
 from anydet.data.dataset.columns import no_labels
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import DatasetError, EvaluationError
 from anydet.evaluation.image_class import image_class_evaluator
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.reading import read_inputs
 from anydet.evaluation.semantic import semantic_evaluator
 from anydet.geometry import masks

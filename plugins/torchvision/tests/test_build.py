@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from tests.first_weights import assert_classes_follow_their_names
 
-from anydet.data.dataset.view import DatasetView
+from anydet.data.dataset.base import DatasetView
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError
 from anydet.testing.comparison import Tolerance, first_difference

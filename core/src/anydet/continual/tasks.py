@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from anydet.continual.setting import Method, Setting, TaskSource
+from anydet.data.dataset.base import SomeImages
 from anydet.data.dataset.joined import Joined
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.dataset.some_classes import SomeClasses, class_names
-from anydet.data.dataset.some_images import SomeImages
 from anydet.data.dataset.subset import FirstImages
 from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError, OptionError, did_you_mean

@@ -13,11 +13,11 @@ from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.load import load
 from anydet.crosscheck.joining import Joined, join_files, require_same_images
 from anydet.crosscheck.parity import Parity, ParitySettings, compare, leave_out
+from anydet.data.dataset.image_subset import take_images
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
 from anydet.evaluation.analysis.comparison import compare as compare_ap
 from anydet.evaluation.evaluator import Engine, IouType
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import Inputs, join_inputs
 from anydet.evaluation.run import prepare_coco

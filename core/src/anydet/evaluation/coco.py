@@ -18,7 +18,7 @@ from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator
 from anydet.evaluation.protocol import CROWDPOSE_AREA, CocoSettings, summarize, summarize_each
-from anydet.evaluation.tables import Table
+from anydet.evaluation.tables import MetricsByName, Table
 from anydet.types import DetectionColumns, GroundTruthColumns
 from anydet.version import __version__
 
@@ -36,7 +36,7 @@ _DETECTION_AREA = {"segm": "mask", "boundary": "mask", "obb": "oriented box"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CocoResult:
+class CocoResult(MetricsByName):
     """COCO's metrics, overall and by class.
 
     Attributes:
@@ -51,6 +51,8 @@ class CocoResult:
     per_class: Sequence[Mapping[str, Any]]
     protocol: Mapping[str, Any]
     arrays: EngineArrays
+
+    __repr__ = MetricsByName.__repr__
 
     @property
     def tables(self) -> tuple[Table, ...]:

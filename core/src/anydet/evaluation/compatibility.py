@@ -21,7 +21,7 @@ def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns)
         raise EvaluationError(
             f"detections are over {len(detections.images)} images, ground truth over "
             f"{len(ground_truth.images)}: they must have the same table of images",
-            fix="use anydet.evaluation.align.align first",
+            fix="join the detections to the ground truth first; anydet.evaluate does",
         )
     check_class_ids(detections, len(ground_truth.classes))
 

@@ -12,12 +12,12 @@ import numpy as np
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.load import load
 from anydet.contract.reading.shards import PredictionPaths, prediction_files
+from anydet.data.dataset.image_subset import take_images
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.align import Aligned, align, named
-from anydet.evaluation.image_subset import take_images
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.scanner import Scanner

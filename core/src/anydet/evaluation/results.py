@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from anydet.dataclass import dataclass
 from anydet.evaluation.figures import Figure
-from anydet.evaluation.tables import Table
+from anydet.evaluation.tables import MetricsByName, Table
 
 if TYPE_CHECKING:
     from anydet.evaluation.evaluator import Result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class Measured(MetricsByName):
     """What an evaluator found, as ``evaluator.Result``.
 
     Attributes:
@@ -28,6 +28,8 @@ class Measured:
     tables: tuple[Table, ...]
     protocol: Mapping[str, Any]
     figures: tuple[Figure, ...] = ()
+
+    __repr__ = MetricsByName.__repr__
 
     def __post_init__(self) -> None:
         names = [figure.name for figure in self.figures]

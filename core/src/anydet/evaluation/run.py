@@ -29,6 +29,7 @@ from anydet.evaluation.evaluator import (
 )
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import Inputs, read_shards
+from anydet.evaluation.tables import MetricsByName
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
 from anydet.text import listed
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EvaluationRun:
+class EvaluationRun(MetricsByName):
     """Results by evaluator; what ``anydet eval`` prints.
 
     Attributes:
@@ -53,6 +54,8 @@ class EvaluationRun:
     skipped: Mapping[str, str]
     context: Mapping[str, Any]
     failed: Mapping[str, AnydetError] = field(default_factory=dict)
+
+    __repr__ = MetricsByName.__repr__
 
     @property
     def metrics(self) -> dict[str, float | None]:

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from anydet.columns import concatenate
+from anydet.data.dataset.base import DatasetView
 from anydet.data.dataset.fingerprint import Fingerprint
-from anydet.data.dataset.view import DatasetView
 from anydet.data.record.pixels import Pixels
 from anydet.data.record.record import Record
 from anydet.scenarios.changes import Change

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
-from anydet.evaluation.image_subset import take_images
 from anydet.types import BoolArray, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
 
 

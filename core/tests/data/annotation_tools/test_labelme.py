@@ -125,7 +125,7 @@ def test_what_has_no_area_and_what_is_malformed_is_counted(put, paint, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "image", ["..\\photos\\a.jpg", "C:\\data\\photos\\a.jpg", "/home/me/photos/a.jpg", "../photos/a.jpg"]
+    "image", ["..\\photos\\a.jpg", "C:\\data\\photos\\a.jpg", "/data/me/photos/a.jpg", "../photos/a.jpg"]
 )
 def test_the_image_is_where_the_file_says_on_any_machine_or_is_called_like_it(put, paint, tmp_path, image):
     paint("photos/a.jpg")

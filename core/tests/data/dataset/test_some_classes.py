@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from anydet.data.dataset.base import SomeImages
 from anydet.data.dataset.columns import columns_of_records
 from anydet.data.dataset.in_memory import KeptMask
 from anydet.data.dataset.joined import Joined
 from anydet.data.dataset.some_classes import RenumberedMask, SomeClasses
-from anydet.data.dataset.some_images import SomeImages
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError

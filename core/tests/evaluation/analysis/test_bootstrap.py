@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.bootstrap import draw_images, find_intervals, resample
 from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.calibration import CalibrationEvaluator
 from anydet.evaluation.analysis.confusion import ConfusionEvaluator
 from anydet.evaluation.analysis.label_errors import LabelErrorEvaluator
 from anydet.evaluation.analysis.thresholds import ThresholdEvaluator
 from anydet.evaluation.analysis.tide import TideEvaluator
-from anydet.evaluation.image_subset import take_images
 from anydet.plugins.manager import Plugins
 from anydet.types import ClassTable
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.slices import read_slices, slice_metrics
 from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 
 

@@ -14,11 +14,11 @@ import anydet
 from anydet.columns import concatenate
 from anydet.contract.columns import to_columns
 from anydet.contract.hints import COCO_IDS
+from anydet.data.dataset.image_subset import take_images
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.explanation.explain import LEAST_GAIN, explain
 from anydet.evaluation.explanation.reference import over_images_of
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.reading import read_inputs
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px, xywh_to_xyxy
 from anydet.types import ClassTable

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anydet.data.coco.dataset import FORMAT as COCO
-from anydet.data.dataset.view import DatasetView
+from anydet.data.dataset.base import DatasetView
 from anydet.plugins.manager import Plugins
 from anydet.testing.checks.datasets import CHECKS, DatasetSubject
 from anydet.testing.kit import NotApplicable

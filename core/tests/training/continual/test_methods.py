@@ -252,7 +252,7 @@ def test_npz_files_of_records_are_replayed_where_sidecars_name_them(first, tmp_p
 
     from core.tests.training.continual.runs import NamedAdapter
 
-    from anydet.data.dataset.view import DatasetView
+    from anydet.data.dataset.base import DatasetView
     from anydet.errors import DatasetError
     from anydet.training.batches.samples import sample_of
     from anydet.training.continual.stored import Answer, write_answer

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from anydet.data.dataset.columns import boxes_only
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
-from anydet.evaluation.image_subset import take_images
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 from anydet_delftbikes.evaluation.boxes import DelftBikesEvaluator, delftbikes_evaluator
 from anydet_delftbikes.parts import STATES

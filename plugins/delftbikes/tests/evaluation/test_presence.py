@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from anydet.contract.image_columns import renumber_classes
 from anydet.data.dataset.columns import no_labels
+from anydet.data.dataset.image_subset import take_images
 from anydet.errors import EvaluationError
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.ranking import area_under_roc, average_precision
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, ImageColumns
 from anydet_delftbikes.evaluation.boxes import ABSENT, absent_state

@@ -51,6 +51,8 @@ def open_dota(
     folder = images or _image_folder(labels, split.name)
     by_stem = {PurePosixPath(key).stem: key for key in sorted(find_images(folder))} if folder.is_dir() else {}
     files = [file for file in sorted(labels.glob("*.txt")) if file.name != "classes.txt"]
+    if not files:
+        raise DatasetError(f"{labels}: no label files", fix="check that the archive is complete")
     for stem in sorted(by_stem.keys() - {file.stem for file in files}):
         left_out.add("images", "without a label file", by_stem[stem], fault=False)
     rows = left_out.read_files(
@@ -60,12 +62,10 @@ def open_dota(
             by_stem.get(file.stem, f"{file.stem}.png"), None, list(_objects(file, left_out))
         ),
     )
-    if not files:
-        raise DatasetError(f"{labels}: no label files", fix="check that the archive is complete")
     names = _names(labels, {one.name for row in rows for one in row.objects})
     return as_dataset(
         opened,
-        labels,
+        files[0],
         split,
         rows,
         names,

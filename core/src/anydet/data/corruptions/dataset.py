@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from anydet.data.corruptions.corruption import PREFIX, Corruption
+from anydet.data.dataset.base import DatasetView
 from anydet.data.dataset.fingerprint import Fingerprint
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.view import DatasetView
 from anydet.data.record.pixels import Pixels
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError, OptionError

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.data.dataset.base import DatasetView
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.view import DatasetView
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.types import IntArray

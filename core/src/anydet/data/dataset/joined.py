@@ -12,8 +12,8 @@ import numpy as np
 from anydet.columns import concatenate
 from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.image_subset import take_truth
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.truth_subset import take_truth
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 from anydet.types import ClassTable, GroundTruthColumns, IntArray

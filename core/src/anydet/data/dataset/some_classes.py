@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from anydet.data.dataset.base import DatasetView
 from anydet.data.dataset.fingerprint import Fingerprint
 from anydet.data.dataset.image_columns import CLASS_KEY
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.view import DatasetView
 from anydet.data.record.class_mask import ClassMask
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError

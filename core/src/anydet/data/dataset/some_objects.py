@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from anydet.data.dataset.base import DatasetView
 from anydet.data.dataset.fingerprint import Fingerprint
-from anydet.data.dataset.view import DatasetView
 from anydet.data.record.record import Record
 from anydet.types import BoolArray, FloatArray, GroundTruthColumns
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from anydet.data.dataset.base import DatasetView
 from anydet.data.dataset.fingerprint import Fingerprint
-from anydet.data.dataset.view import DatasetView
 from anydet.types import GroundTruthColumns
 
 

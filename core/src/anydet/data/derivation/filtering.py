@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from anydet.data.dataset.base import SomeImages
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.dataset.some_classes import SomeClasses, class_names
-from anydet.data.dataset.some_images import SomeImages
 from anydet.data.dataset.some_objects import SomeObjects
 from anydet.errors import DatasetError, OptionError, did_you_mean
 from anydet.inputs import read_text

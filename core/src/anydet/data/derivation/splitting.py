@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anydet.data.dataset.base import SomeImages
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.some_images import SomeImages
 from anydet.data.record.chance import record_chance
 from anydet.errors import DatasetError, OptionError
 from anydet.text import counted, quoted

@@ -13,11 +13,11 @@ import numpy as np
 from anydet.data.coco.dataset import CocoDataset
 from anydet.data.coco.folders import looks_like_coco
 from anydet.data.coco.parsing import KNOWN_KEYS
+from anydet.data.dataset.base import DatasetView
 from anydet.data.dataset.joined import Joined
 from anydet.data.dataset.kinds import annotation_kinds, posed
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.view import DatasetView
 from anydet.data.opening import DeferredFormat
 from anydet.data.record.record import Record
 from anydet.data.writing.coco import write_coco

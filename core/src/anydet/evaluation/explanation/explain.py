@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.dataclass import dataclass
 from anydet.evaluation import compatibility
 from anydet.evaluation.evaluator import Engine
@@ -20,7 +21,6 @@ from anydet.evaluation.explanation.overlap import coverage, image_ranks
 from anydet.evaluation.explanation.ranking import ranking_causes
 from anydet.evaluation.explanation.reference import Covered, collapse, left_out
 from anydet.evaluation.explanation.symptoms import Evidence, find_symptoms
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.protocol import CocoSettings
 from anydet.types import DetectionColumns, GroundTruthColumns, IntArray

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anydet.columns import concatenate
+from anydet.data.dataset.image_subset import take_images
 from anydet.dataclass import dataclass
 from anydet.evaluation.evaluator import Engine
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.reading import Inputs
 from anydet.types import DetectionColumns, GroundTruthColumns
 

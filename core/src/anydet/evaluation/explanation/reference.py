@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.dataclass import dataclass
 from anydet.evaluation.agreement import as_ground_truth
 from anydet.evaluation.evaluator import Engine, EngineParams
 from anydet.evaluation.explanation.cause import Explanation
-from anydet.evaluation.image_subset import take_images
 from anydet.text import listed
 from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArray
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anydet.data.dataset.image_subset import take_images
 from anydet.evaluation.evaluator import Evaluator, Result
-from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.results import shown
 from anydet.plugins.manager import Plugins
 from anydet.testing.comparison import frozen, same_columns

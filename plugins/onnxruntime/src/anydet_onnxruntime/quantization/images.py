@@ -9,9 +9,9 @@ from hashlib import sha256
 
 import numpy as np
 
+from anydet.data.dataset.base import SomeImages
 from anydet.data.dataset.in_memory import kept
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.some_images import SomeImages
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.text import counted, listed

@@ -1,4 +1,4 @@
-"""Ground truth of some of the images of a data set, in any order."""
+"""Columns of some of the images of a data set, in any order."""
 
 from __future__ import annotations
 
@@ -6,14 +6,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from anydet.types import Federation, GroundTruthColumns, IntArray
+from anydet.types import DetectionColumns, Federation, GroundTruthColumns, IntArray
+
+
+def take_images(
+    found: DetectionColumns, truth: GroundTruthColumns, order: IntArray
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """Only the images at ``order``, in that order, with their rows; all others are dropped."""
+    found = take_detections(replace(found, images=truth.images, sizes_wh=truth.sizes_wh), order)
+    return found, take_truth(truth, order)
+
+
+def take_detections(found: DetectionColumns, order: IntArray) -> DetectionColumns:
+    """Detections of the images at ``order``, in that order."""
+    place = np.full(len(found.images), -1, np.int64)
+    place[order] = np.arange(len(order))
+    rows, index = _sorted_rows(place[found.image_index])
+    return replace(
+        found.take(rows),
+        images=tuple(found.images[i] for i in order.tolist()),
+        sizes_wh=found.sizes_wh[order],
+        image_index=index,
+        about=None if found.about is None else found.about.take(order),
+    )
 
 
 def take_truth(truth: GroundTruthColumns, order: IntArray) -> GroundTruthColumns:
     """Ground truth of the images at ``order``, in that order."""
     place = np.full(len(truth.images), -1, np.int64)
     place[order] = np.arange(len(order))
-    rows, index = sorted_rows(place[truth.image_index])
+    rows, index = _sorted_rows(place[truth.image_index])
     return replace(
         truth,
         images=tuple(truth.images[i] for i in order.tolist()),
@@ -38,7 +60,7 @@ def _taken(federation: Federation, place: IntArray) -> Federation:
     return replace(federation, absent=absent, incomplete=incomplete)
 
 
-def sorted_rows(index: IntArray) -> tuple[IntArray, IntArray]:
+def _sorted_rows(index: IntArray) -> tuple[IntArray, IntArray]:
     """Positions of the rows to keep (``index`` >= 0) by image, in their old order within one; and images."""
     order = np.argsort(index, kind="stable")
     order = order[np.count_nonzero(index < 0) :]
