@@ -8,16 +8,20 @@ Image by image in turn, so that a busy machine slows all alike; decoding is left
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import onnx
 
 import anydet
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import write_predictions
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
+from anydet.export.half import half_precision
 from anydet.plugins.adapter import Adapter
 from anydet.prediction.pipeline import Limits
 from anydet.types import ImagePredictions
@@ -27,8 +31,11 @@ MODELS = {
     "nanodet": "nanodet_m_320_coco80.onnx",
     "fastestdet": "fastestdet_coco80.onnx",
 }
+HALF = "onnxruntime, graph in float16"
+"""Row of the graph that ``anydet tensorrt build --precision fp16`` builds."""
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "onnxruntime": ("onnxruntime", {}),
+    HALF: ("onnxruntime", {}),
     "openvino": ("openvino", {}),
     "openvino, precision=auto": ("openvino", {"precision": "auto"}),
     "opencv_dnn": ("opencv_dnn", {}),
@@ -51,6 +58,11 @@ def measure(adapters: dict[str, Adapter], dataset: Any, count: int) -> dict[str,
     return {name: (seconds[name], [encode_entry(r) for r in results[name]]) for name in adapters}
 
 
+def write_half(source: Path, target: Path) -> None:
+    """The model with weights and layers in float16, inputs and outputs as they are."""
+    target.write_bytes(half_precision(onnx.load(source)).SerializeToString())
+
+
 def main() -> None:
     """Print a table a model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -64,11 +76,13 @@ def main() -> None:
     print(f"{count} images, {arguments.threads} thread(s)")
     print("| model | runtime | version | precision | AP | AP50 | APs | ms of CPU an image | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
+    halves = Path(tempfile.mkdtemp(prefix="runtimes-"))
     for preset, file in MODELS.items():
+        write_half(arguments.models / file, halves / file)
         adapters = {
             name: anydet.load_adapter(
                 adapter,
-                checkpoint=arguments.models / file,
+                checkpoint=(halves if name == HALF else arguments.models) / file,
                 options={"preset": preset, "threads": arguments.threads, **options},
                 score_floor=LIMITS.score_threshold,
             )
@@ -90,6 +104,7 @@ def main() -> None:
             )
         for adapter in adapters.values():
             adapter.close()
+    shutil.rmtree(halves)
 
 
 if __name__ == "__main__":

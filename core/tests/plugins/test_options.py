@@ -110,6 +110,12 @@ def test_an_adapter_without_schema_takes_no_options():
         check_options({"size": "3"}, load_schema(None), owner="toy")
 
 
+def test_a_model_file_among_the_options_leads_to_the_checkpoint():
+    with pytest.raises(OptionError, match="has no option 'model'") as caught:
+        check_options({"model": "m.onnx"}, load_schema(None), owner="onnxruntime")
+    assert caught.value.fix.startswith("name the model's file by --checkpoint; ")
+
+
 @pytest.fixture
 def schema_file(tmp_path, monkeypatch):
     """A package with a schema of the given text; gives its reference."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from anydet.types import AdapterSettings
 
 _BROKEN = "correct the package that ships it, or install it again"
+_CHECKPOINT_TO_OTHERS = frozenset({"model", "model_path", "weights", "checkpoint", "path"})
+"""What other tools call the model's file, which is no option of an adapter."""
 
 
 def load_schema(reference: str | None) -> dict[str, Any]:
@@ -113,6 +115,8 @@ def check_options(
         if key not in properties and schema.get("additionalProperties", True) is False:
             known = ", ".join(sorted(properties)) or "none"
             hint = did_you_mean(key, list(properties))
+            if listing == "adapters" and key in _CHECKPOINT_TO_OTHERS:
+                fix = f"name the model's file by --checkpoint; for options {fix}"
             raise OptionError(f"{owner} has no option {key!r} (known: {known}){hint}", fix=fix)
         checked[key] = typed(value, validator.evolve(schema=properties.get(key, {})))
         if why := unusable(checked[key]):
