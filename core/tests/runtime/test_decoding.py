@@ -13,6 +13,7 @@ from anydet.geometry.placement import Placement
 from anydet.plugins.stages import Decoded
 from anydet.runtime.classes import ModelClasses
 from anydet.runtime.decoding import Decoding
+from anydet.runtime.errors import ModelError
 from anydet.runtime.stages import Given
 
 RECORD = Record("a.png", ImageArray(np.zeros((60, 80, 3), np.uint8)))
@@ -101,3 +102,29 @@ def test_a_run_that_finds_nothing_says_the_highest_score(score, outside, said, b
         assert warning.startswith(f"nothing was found on 3 images: {said}")
     else:
         assert adapter.notes.warnings == ()
+
+
+@pytest.mark.parametrize(("row", "said"), [(4, "1 of 504"), (0, "1 of 504"), (slice(0, 2), "2 of 504")])
+def test_nan_is_named_with_its_output(row, said, build, load):
+    out = outputs(0.9)[0]
+    out[0, row, 7] = np.nan
+    with pytest.raises(ModelError) as caught:
+        list(load(build([out]), preset="ultralytics", names="a,b").predict([RECORD]))
+    assert caught.value.problem.endswith(f"image a.png: output '700': {said} numbers are NaN")
+    assert "float16" in caught.value.fix
+
+
+def test_nan_of_what_is_not_kept_does_not_matter(build, load):
+    out = outputs(0.9)[0]
+    out[0, :4, 8] = np.nan
+    (result,) = load(build([out]), preset="ultralytics", names="a,b").predict([RECORD])
+    assert len(result) == 1
+
+
+@pytest.mark.parametrize("of", ["coefficients", "prototypes"])
+def test_nan_in_masks_is_no_empty_mask(of, build, load):
+    rows = np.concatenate([outputs(0.9)[0], np.ones((1, 32, 84))], axis=1)
+    prototypes = np.ones((1, 32, 16, 16))
+    (rows if of == "coefficients" else prototypes)[0, -1, 7] = np.nan
+    with pytest.raises(ModelError, match=r"output '70[01]': \d+ of \d+ numbers are NaN"):
+        list(load(build([rows, prototypes]), preset="ultralytics-segment", names="a,b").predict([RECORD]))

@@ -27,6 +27,7 @@ from anydet.runtime.layouts.shapes import Signature
 from anydet.runtime.loaded import LoadedModel
 from anydet.runtime.metadata import stated_size, unread_names
 from anydet.runtime.model import Model
+from anydet.runtime.not_numbers import require_numbers
 from anydet.runtime.options import settle_preset
 from anydet.runtime.preprocess import Preprocessor
 from anydet.runtime.presets import described_preset
@@ -249,6 +250,7 @@ class RuntimeAdapter(Adapter):
             shapes = tuple(o.shape for o in outputs)
             decoder = self._decoder(self._model.signature(shapes), placement.input_wh)
             if isinstance(decoder, Pixels):
+                require_numbers(outputs, [tensor.name for tensor in self._model.outputs])
                 return self._pixels_result(record.key, decoder, outputs, placement)
             if isinstance(decoder, ImageClasses):
                 return predictions_of_image(record.key, placement.image_wh, decoder.image_scores(outputs))
@@ -256,9 +258,16 @@ class RuntimeAdapter(Adapter):
             self._scores.look(result, decoder, outputs)
             return result
         except ModelError as exc:
-            raise ModelError(
-                f"{self._model.path}, image {record.key}: {exc.problem}", details=exc.details, fix=exc.fix
-            ) from exc
+            raise self._of_image(record, outputs, exc) from exc
+
+    def _of_image(self, record: Record, outputs: Outputs, problem: ModelError) -> ModelError:
+        """The problem, or NaN that caused it, with file and image."""
+        try:
+            require_numbers(outputs, [tensor.name for tensor in self._model.outputs])
+        except ModelError as exc:
+            problem = exc
+        where = f"{self._model.path}, image {record.key}"
+        return ModelError(f"{where}: {problem.problem}", details=problem.details, fix=problem.fix)
 
     def _pixels_result(
         self, key: str, decoder: Pixels, outputs: Outputs, placement: Placement

@@ -13,6 +13,7 @@ from anydet.geometry.masks import from_polygons
 from anydet.geometry.oriented import suppress_oriented
 from anydet.geometry.placement import Placement
 from anydet.runtime.classes import ModelClasses
+from anydet.runtime.errors import ModelError
 from anydet.runtime.layouts.candidates import (
     Array,
     Candidates,
@@ -174,9 +175,9 @@ def _masks(
     decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
 ) -> tuple[RLE, ...] | None:
     if isinstance(decoder, WholeMasked):
-        return _whole_masks(decoder.mask_logits(outputs, found.rows), placement)
+        return _whole_masks(_numbers(decoder.mask_logits(outputs, found.rows)), placement)
     if isinstance(decoder, SoftMasked):
-        soft = decoder.soft_masks(outputs, found.rows)
+        soft = _numbers(decoder.soft_masks(outputs, found.rows))
         if soft is None:
             return None
         of_input = soft.shape[:0:-1] == placement.input_wh
@@ -184,10 +185,20 @@ def _masks(
         return codes(soft.astype(np.float32), found.boxes_xyxy_px, placement)
     if isinstance(decoder, Oriented):
         return _polygon_masks(decoder.landmarks(outputs, found.rows), placement)
-    prototypes = decoder.prototypes(outputs) if isinstance(decoder, Masked) else None
-    if prototypes is None or not isinstance(decoder, Masked):
+    prototypes = _numbers(decoder.prototypes(outputs)) if isinstance(decoder, Masked) else None
+    coefficients = (
+        _numbers(decoder.coefficients(outputs, found.rows)) if isinstance(decoder, Masked) else None
+    )
+    if prototypes is None or coefficients is None:
         return None
-    return mask_codes(decoder.coefficients(outputs, found.rows), prototypes, found.boxes_xyxy_px, placement)
+    return mask_codes(coefficients, prototypes, found.boxes_xyxy_px, placement)
+
+
+def _numbers(masks: Array | None) -> Array | None:
+    """The same; raises ``ModelError`` for NaN, which would be no mask without a word."""
+    if masks is not None and np.isnan(masks).any():
+        raise ModelError("masks have NaN", fix="check preset= and layout=, and the model's weights")
+    return masks
 
 
 def _whole_masks(logits: Array | None, placement: Placement) -> tuple[RLE, ...] | None:
