@@ -191,12 +191,19 @@ def right_arguments(scenes, tmp_path):
         "read_predictions": {"path": predictions},
         "export_onnx": {"adapter": "toy", "output": tmp_path / "q.onnx"},
         "to_columns": {"predictions": json.loads(predictions.read_text("utf-8")), "dataset": scenes},
+        "select": {"predictions": predictions, "dataset": scenes},
+        "show": {"dataset": scenes, "predictions": predictions},
+        "to_pandas": {"predictions": predictions, "dataset": scenes},
+        "to_supervision": {"predictions": predictions, "dataset": scenes},
         "train": {"adapter": "toy", "dataset": scenes},
         "validate": {"path": predictions},
     }
 
 
-IN_MEMORY = {("evaluate", "predictions"), ("to_columns", "predictions")}
+IN_MEMORY = {
+    (name, "predictions")
+    for name in ("evaluate", "select", "show", "to_columns", "to_pandas", "to_supervision")
+}
 """Arguments of many types: what is none of them breaks the contract."""
 
 

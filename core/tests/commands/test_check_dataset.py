@@ -73,15 +73,15 @@ def test_repair_writes_a_copy_in_which_nothing_is_broken_and_lists_every_repair(
     assert done.exit_code == 0
     *lines, last = done.stdout.splitlines()
     assert [line.split("; ")[-1] for line in lines] == [
-        "left out, or the area is width x height", "left out", "without a segmentation", "left out",
-        "0 or 1 where that is what the text says, else 0", "width x height",
+        "the box around the segmentation", "left out", "without a segmentation", "left out",
+        "written as numbers", "width x height",
     ]  # fmt: skip
     before = json.loads(next((root / "annotations").iterdir()).read_text())
     after = json.loads(out.read_text())
     assert after["info"] == {"note": None}
-    kept = before["annotations"][2:3] + before["annotations"][4:]
+    kept = before["annotations"][:1] + before["annotations"][2:3] + before["annotations"][4:]
     assert [one["id"] for one in after["annotations"]] == [one["id"] for one in kept]
-    assert last == f"{out}: {len(kept)} of {len(kept) + 3} annotations; 6 kinds of repairs"
+    assert last == f"{out}: {len(kept)} of {len(kept) + 2} annotations; 6 kinds of repairs"
     assert run(out, "--no-images").exit_code == 0
     assert json.loads(run(out, "--repair", tmp_path / "again.json", "--json").stdout)["repairs"] == []
 

@@ -128,6 +128,7 @@ OUTPUTS = {
     "--engine",
     "--json",
     "--junit",
+    "--log-dir",
     "--markdown",
     "--ttt-log-out",
     "--output-dir",
@@ -141,7 +142,10 @@ OUTPUTS = {
     "--timing-cache",
     "output",
 }
-FOLDERS = {"--images", "--ttt-source", "--models", "--coco-root", "--train-cleaned", "--val-cleaned"}
+FOLDERS = {
+    *("--images", "--image-folder", "--ttt-source", "--models", "--coco-root", "--segments"),
+    *("--train-cleaned", "--val-cleaned"),
+}
 
 
 def commands(command, ctx):

@@ -146,7 +146,7 @@ def test_a_line_of_the_old_guide_is_taken_whole(line):
     words = ["--dataset-root", "data/coco128", *line.split()]
     flags = train.make_context("train", as_train_words(words)[1:]).params
     config, keys = read_words(flags.pop("words"), flags.pop("config"))
-    del flags["as_json"], flags["strict"]  # of the command, no keys
+    del flags["json_path"], flags["strict"]  # of the command, no keys
     typed = {**keys, **given(flags)}
     resolved = resolve(typed, config, SCHEMA, adapter_name="rtdetr_pose")
     named = {canonical(word[2:].replace("-", "_")) for word in words if word.startswith("--")}

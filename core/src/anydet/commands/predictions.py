@@ -8,11 +8,19 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import INPUT, InputPath
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTION = "predictions_option"
 ONE = "Predictions file or COCO results JSON; or a folder or 'pattern*' of files with disjoint images."
+
+
+class _Typed(InputPath):
+    """Paths as they were typed: the argument opens them, and a pipe can be opened once."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The same."""
+        return value
 
 
 class PredictionsArgument(click.Argument):
@@ -75,7 +83,7 @@ def predictions_arguments(
     option = click.option(
         "--predictions",
         _OPTION,
-        type=INPUT,
+        type=_Typed(),
         multiple=True,
         expose_value=False,
         help=what or f"The same as the argument{'s' * (len(names) > 1)}{'; repeatable' * several}.",

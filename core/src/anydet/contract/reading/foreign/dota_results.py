@@ -16,7 +16,6 @@ from anydet.contract.reading.foreign.assembling import Kind
 from anydet.contract.reading.foreign.given import FileName, Found, Given
 from anydet.errors import ContractError
 from anydet.geometry.oriented import enclosing_xyxy
-from anydet.inputs import SAVE_AS_UTF8, read_text, text_file_problem
 from anydet.types import FloatArray
 
 DOTA = Kind("xyxy_abs")
@@ -45,7 +44,7 @@ def read_dota(given: Given) -> Iterator[Found]:
     order = {} if given.truth is None else {name: i for i, name in enumerate(given.truth.classes.names)}
     rows: dict[str, list[tuple[str, str, float, FloatArray]]] = {}
     for task, name, file in sorted(named, key=lambda one: order.get(one[1], len(order))):
-        for place, line in _lines(file):
+        for place, line in _lines(given, file):
             row = _row(given, place, line, _NUMBERS[task])
             if row is not None:
                 image, score, numbers = row
@@ -58,12 +57,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if one.is_file() and _NAME.fullmatch(one.name))
 
 
-def _lines(file: Path) -> Iterator[tuple[str, str]]:
+def _lines(given: Given, file: Path) -> Iterator[tuple[str, str]]:
     """Place and text of each line that is not empty."""
-    problem = text_file_problem(file)
-    if problem:
-        raise ContractError(f"{file}: {problem}", fix=SAVE_AS_UTF8)
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(given.open_text(file), start=1):
         if line.strip():
             yield f"{file.name}:{number}", line
 
