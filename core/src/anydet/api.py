@@ -296,7 +296,7 @@ def export_predictions(
         require_flag(name, flag)
     require(callable(progress), "progress", progress, "a function of the number of images")
     plugins = _plugins(plugins)
-    opened = _opened("dataset", dataset, plugins)
+    opened = opened_dataset("dataset", dataset, plugins)
     given = {"limits": limits, "on_error": on_error}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     run: dict[str, Any] = {"max_images": max_images, "wrap": wrap, "resume": resume}
@@ -326,7 +326,7 @@ def to_columns(
         ContractError: they are of no form that is known, break its rules, or do not fit the data set.
         OptionError: an argument has the wrong type.
     """
-    opened = None if dataset is None else _opened("dataset", dataset, _plugins(plugins))
+    opened = None if dataset is None else opened_dataset("dataset", dataset, _plugins(plugins))
     truth = None if opened is None or opened.source == "none" else opened.ground_truth()
     from anydet.contract.memory import columns_of, load_memory
 
@@ -369,7 +369,7 @@ def validate(
     """
     require(path is not None, "path", path, "a path (str or os.PathLike), or predictions in memory")
     plugins = _plugins(plugins)
-    opened = None if dataset is None else _opened("dataset", dataset, plugins)
+    opened = None if dataset is None else opened_dataset("dataset", dataset, plugins)
     if not isinstance(path, str | PathLike):
         from anydet.contract.memory import NAME, read_memory
 
@@ -426,7 +426,7 @@ def evaluate(
     _count("threads", threads)
     require(engine is None or isinstance(engine, str), "engine", engine, "the name of an engine, or None")
     plugins = _plugins(plugins)
-    opened = _opened("dataset", dataset, plugins)
+    opened = opened_dataset("dataset", dataset, plugins)
     if not _are_paths(predictions):
         limits: dict[str, Any] = {"box_format": box_format, "max_images": max_images}
         return _evaluate_memory(
@@ -528,7 +528,7 @@ def parity(
         as_file(Path(a)),
         as_file(Path(b)),
         settings,
-        dataset=None if dataset is None else _opened("dataset", dataset, plugins),
+        dataset=None if dataset is None else opened_dataset("dataset", dataset, plugins),
         missing=missing,
         max_images=max_images,
         box_format=box_format,
@@ -606,7 +606,7 @@ def fuse(
         Path(output),
         settings,
         plugins,
-        dataset=None if dataset is None else _opened("dataset", dataset, plugins),
+        dataset=None if dataset is None else opened_dataset("dataset", dataset, plugins),
         scanner=choose_engine(plugins).scanner,
         progress=progress,
     )
@@ -661,7 +661,7 @@ def train(
         if isinstance(data, str | PathLike):
             given[key] = str(data)
         elif data is not None:
-            opened[name] = _opened(name, data, plugins)
+            opened[name] = opened_dataset(name, data, plugins)
     flags = {**keys, **given, "adapter": adapter, **({"resume": True} if resume else {})}
     return train_and_export(prepare(flags, config, plugins=plugins, **opened))
 
@@ -732,7 +732,7 @@ def _plugins(given: Plugins | None) -> Plugins:
     return Plugins.from_env() if given is None else given
 
 
-def _opened(name: str, given: Dataset | Path | str, plugins: Plugins) -> Dataset:
+def opened_dataset(name: str, given: Dataset | Path | str, plugins: Plugins) -> Dataset:
     """An open data set of an open one or a path."""
     if isinstance(given, str | PathLike):
         return open_dataset(given, plugins=plugins)

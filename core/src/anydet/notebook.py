@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.api import open_dataset, read_predictions, to_columns
+from anydet.api import opened_dataset, read_predictions, to_columns
 from anydet.arguments import require, require_choice, require_number
 from anydet.contract.columns import to_images
 from anydet.data.dataset.image_subset import take_detections
@@ -21,6 +21,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.errors import AnydetError, OptionError
 from anydet.evaluation.reading import read_inputs
 from anydet.inputs import as_file
+from anydet.plugins.manager import Plugins
 from anydet.text import listed, quoted
 from anydet.types import ClassTable, DetectionColumns
 
@@ -55,9 +56,9 @@ def select(
         require_number("min_score", min_score, 0, 1)
         columns = columns.take(columns.scores >= min_score)
     if classes is not None:
-        ids = [_class_id(one, table) for one in _several(classes)]
+        ids = [_class_id(one, table) for one in _several("classes", classes, int | str)]
         columns = columns.take(np.isin(columns.class_ids, ids))
-    return columns if images is None else _of_images(columns, _several(images))
+    return columns if images is None else _of_images(columns, _several("images", images, str))
 
 
 def to_pandas(
@@ -152,7 +153,7 @@ def show(
 
     require(isinstance(image, int | str), "image", image, "the position or the key of an image")
     require_number("score_threshold", score_threshold, 0, 1)
-    opened = _opened(dataset)
+    opened = opened_dataset("dataset", dataset, Plugins.from_env())
     record = opened[_position(image, opened.keys)]
     if predictions is None:
         return Image.fromarray(record.image())
@@ -179,7 +180,7 @@ def _read(
 ) -> tuple[DetectionColumns, ClassTable | None]:
     """The detections, and names of their classes where one of the sides has them."""
     require(predictions is not None, "predictions", predictions, "a path, or predictions in memory")
-    opened = None if dataset is None else _opened(dataset)
+    opened = None if dataset is None else opened_dataset("dataset", dataset, Plugins.from_env())
     named = None if opened is None else opened.classes
     if isinstance(predictions, DetectionColumns):
         columns = predictions
@@ -192,12 +193,12 @@ def _read(
     return columns, named or (None if columns.classes is None else ClassTable(columns.classes))
 
 
-def _opened(dataset: Dataset | Path | str) -> Dataset:
-    return open_dataset(dataset) if isinstance(dataset, str | PathLike) else dataset
-
-
-def _several(given: Any) -> Sequence[Any]:
-    return [given] if isinstance(given, int | str) else [*given]
+def _several(name: str, given: Any, kind: Any) -> Sequence[Any]:
+    """One or several of a kind, as a list."""
+    several = [given] if isinstance(given, int | str) else [*given] if isinstance(given, Collection) else None
+    good = several is not None and all(isinstance(one, kind) for one in several)
+    require(good, name, given, f"a collection of {'names or ids' if kind is not str else 'keys'}")
+    return several or []
 
 
 def _class_id(one: Any, classes: ClassTable | None) -> int:
