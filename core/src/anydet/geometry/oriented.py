@@ -102,6 +102,25 @@ def areas_of(corners: FloatArray) -> FloatArray:
     return areas
 
 
+_ROUNDS = np.array([np.roll(order, -shift) for order in ((0, 1, 2, 3), (3, 2, 1, 0)) for shift in range(4)])
+"""(8, 4) all orders that go around four corners, the given one first."""
+
+
+def aligned(corners: FloatArray, to: FloatArray) -> FloatArray:
+    """(N, 4, 2) corners from the start, and in the direction, in which they are nearest to those of ``to``.
+
+    The same box may be stated from any of its corners, and either way around.
+
+    Args:
+        corners: (N, 4, 2).
+        to: (N, 4, 2).
+    """
+    candidates = corners[:, _ROUNDS]
+    distances = ((candidates - to[:, None]) ** 2).sum(axis=(2, 3))
+    nearest: FloatArray = candidates[np.arange(len(corners)), distances.argmin(axis=1)]
+    return nearest
+
+
 def is_convex(corners: FloatArray) -> BoolArray:
     """(N,) whether (N, 4, 2) corners, in their order, turn one way all along."""
     sides = np.roll(corners, -1, axis=1) - corners

@@ -208,3 +208,20 @@ def test_a_piece_stays_where_nothing_whole_of_its_class_covers_it():
 def test_a_box_at_an_edge_of_the_image_is_no_piece():
     whole, corner = tile([[0, 0, 50, 100]], WHOLE), tile([[0, 0, 48, 100]], LEFT)
     assert [len(kept) for kept in whole_rows([whole, corner])] == [1, 1]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [1, 2, 3, 0], [2, 3, 0, 1], [3, 2, 1, 0], [1, 0, 3, 2]])
+def test_corners_of_oriented_boxes_are_averaged_with_those_next_to_them(order):
+    box = np.array([[10.0, 0], [30, 10], [20, 30], [0, 20]])
+    points = np.full((2, 4, 3), np.nan)
+    points[0, :, :2], points[1, :, :2] = box, (box + 2)[order]
+    merged = merge(rows(2, keypoints=points), [1.0, 1.0])
+    assert merged.keypoints[0, :, :2].tolist() == (box + 1).tolist()
+
+
+def test_four_keypoints_with_scores_keep_their_names():
+    points = np.array(
+        [[[0.0, 0, 1], [9, 0, 1], [9, 9, 1], [0, 9, 1]], [[9.0, 0, 1], [9, 9, 1], [0, 9, 1], [0, 0, 1]]]
+    )
+    merged = merge(rows(2, keypoints=points), [1.0, 1.0])
+    assert merged.keypoints[0, :, :2].tolist() == points[..., :2].mean(axis=0).tolist()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from anydet.columns import concatenate
 from anydet.geometry import masks
 from anydet.geometry.boxes import covered_by_class
+from anydet.geometry.oriented import CORNERS, aligned
 from anydet.geometry.rotations import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
 from anydet.prediction.hooks import ViewResult
 from anydet.types import RLE, BoolArray, Classification, FloatArray, ImagePredictions, IntArray, Poses
@@ -89,7 +90,7 @@ def merge_clusters(rows: ImagePredictions, cluster: IntArray, weights: FloatArra
     - states: the one with most weight;
     - masks: pixels in which at least half of the weight agrees;
     - keypoints: mean of their scores, and of their places by weight times score; visibility of the detection
-      of most weight that knows it;
+      of most weight that knows it; corners of oriented boxes are those that are nearest to each other;
     - poses: mean of depths, translations, offsets and corrections; rotations averaged on SO(3).
 
     Args:
@@ -254,10 +255,21 @@ def _vote_mask(found: Sequence[tuple[RLE | None, float]]) -> RLE | None:
 def _merge_keypoints(keypoints: FloatArray, groups: _Groups) -> FloatArray:
     """(K, P, 3) of (N, P, 3)."""
     scores = keypoints[groups.order][..., 2]
+    if keypoints.shape[1] == len(CORNERS) and not np.isfinite(scores).any():
+        keypoints = _aligned_corners(keypoints, groups)
     # Never zero, so that a keypoint whose scores are all zero still has a place.
     counted = np.where(np.isfinite(scores), np.maximum(scores, 1e-9), 1.0)
     places = groups.mean(keypoints[..., :2], groups.weights[:, None] * counted)
     return np.concatenate([places, groups.mean(keypoints[..., 2:])], axis=-1)
+
+
+def _aligned_corners(keypoints: FloatArray, groups: _Groups) -> FloatArray:
+    """Corners of oriented boxes, which alone have no scores, in the order of those of most weight."""
+    heaviest = np.empty(len(keypoints), np.int64)
+    heaviest[groups.order] = np.repeat(groups.best, groups.sizes)
+    turned = np.array(keypoints)
+    turned[..., :2] = aligned(keypoints[..., :2], keypoints[heaviest][..., :2])
+    return turned
 
 
 def _merge_poses(poses: Poses, groups: _Groups) -> Poses:
