@@ -243,6 +243,14 @@ def dota(root: Path) -> None:
     text(root, "val/labelTxt/P0001.txt", f"imagesource:GoogleEarth\ngsd:0.146\n{lines}")
 
 
+def open_images(root: Path) -> None:
+    photo(root, "validation/a.png")
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf"
+    boxes = "".join(f"a,xclick,/m/0bt9lr,1,0.125,0.375,0.25,0.75,0,0,{group}\n" for group in (0, 1))
+    text(root, "validation-annotations-bbox.csv", f"{header}\n{boxes}")
+    text(root, "class-descriptions-boxable.csv", "/m/0bt9lr,dog\n")
+
+
 def class_masks(root: Path) -> None:
     photo(root, "images/val/a.png")
     mask = np.full((20, 40), 255, np.uint8)
@@ -299,6 +307,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "Hugging Face ImageFolder": (imagefolder, ("", "val", "val/metadata.jsonl")),
     "LabelMe": (labelme, ("", "a.json")),
     "DOTA": (dota, ("", "val", "val/labelTxt")),
+    "Open Images": (open_images, ("", "validation-annotations-bbox.csv")),
     "class masks": (class_masks, ("",)),
     "dataset.json": (described, ("", "dataset.json")),
     "images": (lambda root: photo(root, "a.png"), ("",)),

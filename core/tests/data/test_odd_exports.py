@@ -17,7 +17,7 @@ from anydet.errors import AnydetError
 NAMES = (
     "Pascal VOC", "Darknet", "CVAT for images", "CVAT for video", "Label Studio", "Label Studio JSON-MIN",
     "Supervisely", "FiftyOne", "FiftyOne image detections", "Hugging Face ImageFolder",
-    "LabelMe", "DOTA",
+    "LabelMe", "DOTA", "Open Images",
 )  # fmt: skip
 JUNK = (
     None,
@@ -60,7 +60,9 @@ def test_one_broken_value_is_left_out_or_refused(name: str, tmp_path: Path) -> N
         root = tmp_path / str(number)
         write(root)
         files = sorted(
-            p for p in root.rglob("*") if p.suffix in {".json", ".jsonl", ".xml", ".txt", ".data", ".names"}
+            p
+            for p in root.rglob("*")
+            if p.suffix in {".json", ".jsonl", ".xml", ".txt", ".data", ".names", ".csv"}
         )
         file = chance.choice(files)
         text = file.read_text("utf-8")

@@ -6,6 +6,7 @@ import pytest
 
 from anydet.errors import EvaluationError
 from anydet.evaluation.open_images_files import read_hierarchy, read_image_labels
+from anydet.types import ClassTable
 
 TREE = {
     "LabelName": "/m/0bl9f",
@@ -25,7 +26,7 @@ TREE = {
 def test_the_hierarchy_has_all_parents_and_neither_root_nor_parts(tmp_path):
     path = tmp_path / "hierarchy.json"
     path.write_text(json.dumps(TREE))
-    found = read_hierarchy(path, ["car"])
+    found = read_hierarchy(path, ClassTable(("car",)))
     assert {name: set(above) for name, above in found.items()} == {
         "car": {"vehicle"},
         "amphibian": {"vehicle", "boat"},
@@ -46,7 +47,16 @@ def test_what_is_no_hierarchy_is_refused(tmp_path, text, problem):
     path = tmp_path / "hierarchy.json"
     path.write_text(text)
     with pytest.raises(EvaluationError, match=problem):
-        read_hierarchy(path, ["dog"])
+        read_hierarchy(path, ClassTable(("dog",)))
+
+
+def test_names_of_either_file_may_be_the_source_s_own_ids(tmp_path):
+    table = ClassTable(("Car", "Vehicle"), (0, 1), source_names=("/m/0k4j", "/m/07yv9"))
+    tree = {"Subcategory": [{"LabelName": "/m/07yv9", "Subcategory": [{"LabelName": "/m/0k4j"}]}]}
+    (tmp_path / "tree.json").write_text(json.dumps(tree))
+    assert read_hierarchy(tmp_path / "tree.json", table) == {"Car": ("Vehicle",)}
+    (tmp_path / "labels.csv").write_text("ImageID,LabelName,Confidence\na,/m/0k4j,1\n")
+    assert read_image_labels(tmp_path / "labels.csv", table) == {"a": {"Car": True}}
 
 
 def test_image_labels_are_there_or_not(tmp_path):
@@ -54,7 +64,10 @@ def test_image_labels_are_there_or_not(tmp_path):
     path.write_text(
         "ImageID,Source,LabelName,Confidence\na,verification,car,1\na,verification,boat,0\nb,,car,0\n"
     )
-    assert read_image_labels(path, ["car"]) == {"a": {"car": True, "boat": False}, "b": {"car": False}}
+    assert read_image_labels(path, ClassTable(("car",))) == {
+        "a": {"car": True, "boat": False},
+        "b": {"car": False},
+    }
 
 
 @pytest.mark.parametrize(
@@ -71,4 +84,4 @@ def test_what_is_no_table_of_labels_is_refused(tmp_path, text, problem):
     path = tmp_path / "labels.csv"
     path.write_text(text)
     with pytest.raises(EvaluationError, match=problem):
-        read_image_labels(path, ["car"])
+        read_image_labels(path, ClassTable(("car",)))

@@ -288,11 +288,11 @@ def _protocol_options(dataset: Dataset, flags: Mapping[str, Any]) -> ProtocolOpt
     if hierarchy is not None or labels is not None:
         from anydet.evaluation.open_images_files import read_hierarchy, read_image_labels
 
-        names = dataset.ground_truth(0).classes.names
+        classes = dataset.ground_truth(0).classes
         if hierarchy is not None:
-            given["parents"] = read_hierarchy(hierarchy, names)
+            given["parents"] = read_hierarchy(hierarchy, classes)
         if labels is not None:
-            given["image_labels"] = read_image_labels(labels, names)
+            given["image_labels"] = read_image_labels(labels, classes)
     return ProtocolOptions(**given)
 
 

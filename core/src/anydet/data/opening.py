@@ -40,6 +40,7 @@ BUILTIN = (
     ),
     ("labelme", "anydet.data.annotation_tools.formats:LABELME", "LabelMe: a JSON file for each image"),
     ("dota", "anydet.data.annotation_tools.formats:DOTA", "DOTA: oriented boxes in labelTxt/*.txt"),
+    ("open-images", "anydet.data.annotation_tools.formats:OPEN_IMAGES", "Open Images: CSV files of boxes"),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("cvat", "anydet.data.annotation_tools.formats:CVAT", "CVAT's annotations.xml, for images and video"),

@@ -40,8 +40,8 @@ class OpenImagesEvaluator(PooledEvaluator):
 
     Args:
         classes: the class table of the ground truth.
-        options: threshold, hierarchy and image labels. Without image labels, those that the annotations file
-            states as LVIS does (``neg_category_ids``) are taken; without these, all classes are verified
+        options: threshold, hierarchy and image labels. Without image labels, those of the data set are taken
+            (Open Images, or ``neg_category_ids`` of LVIS); without these, all classes are verified
             everywhere.
     """
 
@@ -120,7 +120,8 @@ class OpenImagesEvaluator(PooledEvaluator):
         if self.image_labels:
             self._mark(truth.images, there, absent)
         elif truth.federation is not None:
-            absent[truth.federation.absent[:, 0], truth.federation.absent[:, 1]] = True
+            for pairs, marked in ((truth.federation.absent, absent), (truth.federation.incomplete, there)):
+                marked[pairs[:, 0], pairs[:, 1]] = True
         if self.parents:
             above = self._above.astype(np.float32)  # numpy multiplies floats by BLAS, and flags one by one
             there |= there.astype(np.float32) @ above > 0

@@ -25,6 +25,8 @@ _DOTA_LINE = re.compile(
 )
 """The class has a letter: numbers alone are YOLO's oriented boxes."""
 _DOTA_FILES = 50
+_OPEN_IMAGES_COLUMNS = (b"ImageID", b"LabelName", b"XMin", b"XMax", b"YMin", b"YMax")
+_OPEN_IMAGES_FOLDERS = ("annotations", "boxes", "csv", "labels")
 _LABELME_SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 
 
@@ -184,6 +186,26 @@ def _has_dota(folder: Path) -> bool:
     return any(_DOTA_LINE.search(head) for head in heads)
 
 
+def _find_open_images(path: Path) -> Path | None:
+    """A file of boxes of Open Images, by its header."""
+    return next(iter(_open_images_files(path)), None)
+
+
+def _open_images_files(path: Path) -> list[Path]:
+    """All files of boxes, in the folder, in folders of annotations, or in those of splits."""
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".csv" and _is_open_images(path) else []
+    splits = [path / name for name in (*SPLITS, "test")]
+    above = (path, *splits)
+    folders = (*above, *(folder / name for folder in above for name in _OPEN_IMAGES_FOLDERS))
+    return [file for folder in folders for file in _files(folder, ".csv") if _is_open_images(file)]
+
+
+def _is_open_images(file: Path) -> bool:
+    header = _head(file).partition(b"\n")[0].split(b",")
+    return {name.strip(b"\xef\xbb\xbf\r ") for name in header} >= set(_OPEN_IMAGES_COLUMNS)
+
+
 def _has_boxes(file: Path) -> bool:
     head = _head(file)
     return all(key in head for key in (b'"file_name"', b'"objects"', b'"bbox"'))
@@ -225,6 +247,12 @@ def _read_dota(path: Path, _labels: Path, split: str | None, images: Path | None
     return open_dota(path, _dota_folders(path), split, images)
 
 
+def _read_open_images(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.open_images import open_open_images
+
+    return open_open_images(path, [file] if path.is_file() else _open_images_files(path), split, images)
+
+
 def _read_imagefolder(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
     from anydet.data.annotation_tools.imagefolder import open_imagefolder
 
@@ -237,6 +265,7 @@ SUPERVISELY = ExportFormat("supervisely", _find_supervisely, _read_supervisely)
 FIFTYONE = ExportFormat("fiftyone", _find_fiftyone, _read_fiftyone)
 LABELME = ExportFormat("labelme", _find_labelme, _read_labelme)
 DOTA = ExportFormat("dota", _find_dota, _read_dota)
+OPEN_IMAGES = ExportFormat("open-images", _find_open_images, _read_open_images)
 IMAGEFOLDER = ExportFormat("imagefolder", _find_imagefolder, _read_imagefolder)
 
 
