@@ -85,6 +85,20 @@ def test_names_that_are_none_say_what_there_is():
         opened(model=LITE, weights=str(FCOS_ResNet50_FPN_Weights.COCO_V1))
 
 
+@pytest.mark.parametrize(
+    ("weights", "meant"),
+    [
+        ("SSD300_VGG16_Weights.COCO_V2", "'COCO_V1'"),
+        ("SSD300_VGG16_Weight.COCO_V1", "'SSD300_VGG16_Weights.COCO_V1'"),
+        ("None", "'none'"),
+        ("coco_v1", "'COCO_V1'"),
+    ],
+)
+def test_a_slip_in_the_name_of_weights_leads_to_what_was_meant(weights, meant):
+    with pytest.raises(OptionError, match=f"did you mean {meant}"):
+        read_option(weights, None)
+
+
 def test_numbers_that_the_architecture_lacks_are_refused():
     for options, problem in (
         ({"model": LITE, "min_size": 64}, "min_size: ssdlite320_mobilenet_v3_large has inputs of one size"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from anydet.errors import OptionError, TrainingError
+from anydet.errors import OptionError, TrainingError, did_you_mean
 from anydet.text import listed, one_line
 from anydet.training.checkpoints.checkpoint import Checkpoint
 from anydet.training.checkpoints.state_file import State, read_weights, without_wrapper
@@ -20,7 +20,7 @@ from anydet_torchvision.about import NAME, About
 from anydet_torchvision.detectors import build_detector
 from anydet_torchvision.model import PREFIX
 from anydet_torchvision.net import build_net, frozen_eps, is_keypoint_model
-from anydet_torchvision.zoo import USUAL_MODEL, builder_of, published, weights_of
+from anydet_torchvision.zoo import USUAL_MODEL, builder_of, enumerations, published, weights_of
 
 NO_WEIGHTS = "none"
 _NO_EPS = frozenset(
@@ -77,10 +77,11 @@ def read_option(weights: str, model: str | None, trainable_layers: int | None = 
     if found is not None:
         return _published(*found, trainable_layers)
     if not Path(weights).exists():
-        names = listed(list(weights_of(model or USUAL_MODEL).__members__), 8, quotes=False)
+        names = [*weights_of(model or USUAL_MODEL).__members__, NO_WEIGHTS]
         raise OptionError(
-            f"weights {weights!r:.200}: no such file, and no name of weights of {model or USUAL_MODEL}",
-            fix=f"choose one of {names}, {NO_WEIGHTS}, or a file of a state dictionary",
+            f"weights {weights!r:.200}: no such file, and no name of weights of {model or USUAL_MODEL}"
+            f"{did_you_mean(weights, [*enumerations(), *names])}",
+            fix=f"choose one of {listed(names, 8, quotes=False)}, or a file of a state dictionary",
         )
     return read_saved(weights, model)
 
