@@ -171,3 +171,25 @@ def test_classes_whose_number_is_known_and_names_are_not_are_said_to_be_nameless
     path = build([np.full((1, 3, 4), 0.5), np.full((1, 3, columns), -9.0)], names=["dets", "labels"])
     (warning,) = load(path, preset=preset).notes.warnings
     assert warning.endswith(f"so predictions carry numbers alone; add --option names=FILE{add}")
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ("a,b,a", "has 'a' for class 0 and for class 2"),
+        ("a,,b", "has no name for class 1"),
+        (" , ", "has no name"),
+    ],
+)
+def test_names_that_are_no_names_of_classes_are_refused(names, problem, tmp_path):
+    (tmp_path / "names.txt").write_text(names.replace(",", "\n") + "\n\n")
+    for given in (names, str(tmp_path / "names.txt")):
+        with pytest.raises(OptionError, match=rf"^names=.* {problem}\n") as caught:
+            model_classes(3, names=given, metadata={})
+        assert caught.value.fix.startswith("give each class a name of its own")
+
+
+def test_a_comma_or_empty_lines_after_the_last_name_are_no_class(tmp_path):
+    (tmp_path / "names.txt").write_text("a\nb\n\n\n")
+    for given in ("a,b,", str(tmp_path / "names.txt")):
+        assert model_classes(2, names=given, metadata={}).table.names == ("a", "b")

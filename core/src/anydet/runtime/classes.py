@@ -14,6 +14,7 @@ from anydet.errors import OptionError
 from anydet.inputs import read_text
 from anydet.runtime.errors import ModelError
 from anydet.runtime.metadata import stated_names, unread_names
+from anydet.text import quoted, shortened
 from anydet.types import ClassTable, IntArray
 
 _COCO = """1 person, 2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8 truck, 9 boat,
@@ -187,6 +188,7 @@ def _coco(count: int | None) -> ClassTable:
 
 
 def _read_names(text: str) -> tuple[str, ...]:
+    """Names in their order; raises ``OptionError`` for none, an empty one or one that is there twice."""
     path = Path(text)
     if path.is_file():
         lines = read_text(path, "utf-8").splitlines()
@@ -196,7 +198,27 @@ def _read_names(text: str) -> tuple[str, ...]:
         )
     else:
         lines = text.split(",")
-    return tuple(line.strip() for line in lines if line.strip())
+    names = tuple(line.strip() for line in lines)
+    while names and not names[-1]:  # of the last line's end, or a last comma
+        names = names[:-1]
+    if problem := _problem_of(names):
+        raise OptionError(
+            f"names={shortened(text)} {problem}",
+            fix="give each class a name of its own, in the model's order",
+        )
+    return names
+
+
+def _problem_of(names: Sequence[str]) -> str:
+    """What keeps names from telling classes apart; empty where nothing does."""
+    if not names:
+        return "has no name"
+    for place, name in enumerate(names):
+        if not name:
+            return f"has no name for class {place}"
+        if name in names[:place]:
+            return f"has {quoted(name)} for class {names.index(name)} and for class {place}"
+    return ""
 
 
 def _check_stored(stored: Sequence[str], count: int | None) -> None:
