@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
+from anydet.errors import OptionError
 from anydet.geometry.placement import Placement
 from anydet.plugins.stages import Decoded
 from anydet.runtime.classes import ModelClasses
@@ -128,3 +129,9 @@ def test_nan_in_masks_is_no_empty_mask(of, build, load):
     (rows if of == "coefficients" else prototypes)[0, -1, 7] = np.nan
     with pytest.raises(ModelError, match=r"output '70[01]': \d+ of \d+ numbers are NaN"):
         list(load(build([rows, prototypes]), preset="ultralytics-segment", names="a,b").predict([RECORD]))
+
+
+def test_a_model_that_gives_nan_alone_is_said_to_do_so_where_no_preset_is_named(build, load):
+    with pytest.raises(OptionError) as caught:
+        load(build([np.full((1, 6, 84), np.nan)]))
+    assert "  not ultralytics: 168 of 168 scores are NaN" in caught.value.details

@@ -13,6 +13,7 @@ from anydet.columns import Columns
 from anydet.geometry.pose_heads import PoseHeads
 from anydet.runtime.classes import ModelClasses
 from anydet.runtime.errors import ModelError
+from anydet.text import counted
 from anydet.types import BoolArray, FloatArray, IntArray, Size
 
 Array = NDArray[Any]
@@ -186,6 +187,11 @@ def sigmoid(logits: Array) -> FloatArray:
 def check_probabilities(scores: Array) -> None:
     """Raise ``ModelError`` where scores are outside [0, 1] by more than half precision explains."""
     low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
+    if np.isnan(low):
+        raise ModelError(
+            f"{np.isnan(scores).sum()} of {counted(scores.size, 'score')} are NaN",
+            fix="check the model's weights, and whether it computes in float16, whose numbers end at 65504",
+        )
     if not (low >= -_SCORE_SLACK and high <= 1 + _SCORE_SLACK):
         raise ModelError(
             f"scores run from {low:.4g} to {high:.4g} where probabilities in [0, 1] were expected: "
