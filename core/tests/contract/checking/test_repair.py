@@ -247,6 +247,22 @@ def test_what_is_left_of_coco_results_is_written_and_every_change_listed(tmp_pat
         repair(path, tmp_path / "out.jsonl", truth_of_coco)
 
 
+@pytest.mark.parametrize(
+    "instead", [{}, {"segmentation": []}, {"keypoints": []}, {"segmentation": [], "keypoints": []}]
+)
+def test_a_result_without_place_is_counted_and_dropped(instead: dict[str, Any], tmp_path: Path) -> None:
+    good = {"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
+    bare = {key: value for key, value in good.items() if key != "bbox"} | instead
+    path, out = tmp_path / "r.json", tmp_path / "out.json"
+    path.write_text(json.dumps([good, bare, bare]))
+    with pytest.raises(ContractError, match=r"\[1\]: it has no bbox, .* \(2 of 3 results\)") as caught:
+        load(path, truth=truth_of_coco)
+    assert "--repair" in caught.value.fix
+    dropped = [line for line in repair(path, out, truth_of_coco) if "dropped: it has no bbox" in line]
+    assert len(dropped) == 2
+    assert len(load(out, truth=truth_of_coco)) == 1
+
+
 @pytest.mark.parametrize("ids", [(0, 1), (0, 1, 2), (2, 8)])
 def test_results_whose_numbering_looks_shifted_are_not_repaired_by_dropping(
     tmp_path: Path, ids: tuple[int, ...]

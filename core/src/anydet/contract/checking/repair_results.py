@@ -159,7 +159,8 @@ class ResultFixer:
 
     def _misfit(self, result: Mapping[str, Any]) -> str:
         """Why a result that can be read is none of this data set."""
-        if not {"bbox", "segmentation", "keypoints"} & result.keys():
+        # Not whether there are such keys: SAHI writes "segmentation": [] where there is no mask.
+        if not any(result.get(name) for name in ("bbox", "segmentation", "keypoints")):
             return "it has no bbox, segmentation or keypoints"
         if min(result.get("bbox", (0, 0, 0, 0))[2:]) < 0:
             return f"bbox: {show(result['bbox'])} has a negative size"

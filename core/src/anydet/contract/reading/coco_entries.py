@@ -271,7 +271,7 @@ def _boxes(
     path: Path | str, results: Sequence[Result], masks: Sequence[RLE | None], keypoints: FloatArray | None
 ) -> FloatArray:
     """(N, 4) x, y, width, height as written, or around what is there instead."""
-    boxes = np.empty((len(results), 4))
+    boxes, bare = np.empty((len(results), 4)), []
     for i, result in enumerate(results):
         mask = masks[i]
         if result.bbox is not UNSET:
@@ -282,10 +282,13 @@ def _boxes(
             # Marks the row for `box_keypoints`, which fills all of them at once.
             boxes[i] = np.nan
         else:
-            raise ContractError(
-                f"{path}: a result of image {result.image_id} has no bbox, segmentation or keypoints",
-                fix="give each result one of them",
-            )
+            bare.append(i)
+    if bare:
+        raise ContractError(
+            f"{path}: {Place('coco', bare[0]).at()}: it has no bbox, segmentation or keypoints "
+            f"({len(bare)} of {counted(len(results), 'result')})",
+            fix=repair_fix(path),
+        )
     return boxes if keypoints is None else box_keypoints(boxes, keypoints)
 
 
