@@ -175,30 +175,31 @@ def _masks(
     decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
 ) -> tuple[RLE, ...] | None:
     if isinstance(decoder, WholeMasked):
-        return _whole_masks(_numbers(decoder.mask_logits(outputs, found.rows)), placement)
+        logits = decoder.mask_logits(outputs, found.rows)
+        _require_numbers(logits)
+        return _whole_masks(logits, placement)
     if isinstance(decoder, SoftMasked):
-        soft = _numbers(decoder.soft_masks(outputs, found.rows))
+        soft = decoder.soft_masks(outputs, found.rows)
         if soft is None:
             return None
+        _require_numbers(soft)
         of_input = soft.shape[:0:-1] == placement.input_wh
         codes = soft_mask_codes if of_input else box_mask_codes
         return codes(soft.astype(np.float32), found.boxes_xyxy_px, placement)
     if isinstance(decoder, Oriented):
         return _polygon_masks(decoder.landmarks(outputs, found.rows), placement)
-    prototypes = _numbers(decoder.prototypes(outputs)) if isinstance(decoder, Masked) else None
-    coefficients = (
-        _numbers(decoder.coefficients(outputs, found.rows)) if isinstance(decoder, Masked) else None
-    )
-    if prototypes is None or coefficients is None:
+    if not isinstance(decoder, Masked) or (prototypes := decoder.prototypes(outputs)) is None:
         return None
+    coefficients = decoder.coefficients(outputs, found.rows)
+    _require_numbers(prototypes)
+    _require_numbers(coefficients)
     return mask_codes(coefficients, prototypes, found.boxes_xyxy_px, placement)
 
 
-def _numbers(masks: Array | None) -> Array | None:
-    """The same; raises ``ModelError`` for NaN, which would be no mask without a word."""
+def _require_numbers(masks: Array | None) -> None:
+    """Raise ``ModelError`` for NaN, of which thresholds would make empty masks."""
     if masks is not None and np.isnan(masks).any():
         raise ModelError("masks have NaN", fix="check preset= and layout=, and the model's weights")
-    return masks
 
 
 def _whole_masks(logits: Array | None, placement: Placement) -> tuple[RLE, ...] | None:
