@@ -8,7 +8,6 @@ Image by image in turn, so that a busy machine slows all alike; decoding is left
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -76,7 +75,8 @@ def main() -> None:
     print(f"{count} images, {arguments.threads} thread(s)")
     print("| model | runtime | version | precision | AP | AP50 | APs | ms of CPU an image | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
-    halves = Path(tempfile.mkdtemp(prefix="runtimes-"))
+    temporary = tempfile.TemporaryDirectory()
+    halves = Path(temporary.name)
     for preset, file in MODELS.items():
         write_half(arguments.models / file, halves / file)
         adapters = {
@@ -104,7 +104,7 @@ def main() -> None:
             )
         for adapter in adapters.values():
             adapter.close()
-    shutil.rmtree(halves)
+    temporary.cleanup()
 
 
 if __name__ == "__main__":

@@ -35,8 +35,6 @@ _LABEL = ("ImageID", "LabelName", "Confidence")
 _GROUP = "IsGroupOf"
 _LABEL_FILE = re.compile(r"(?i)human-imagelabels.*\.csv$|^classifications\.csv$")
 _NAME_FILE = re.compile(r"(?i)class-descriptions.*\.csv$|^classes\.csv$")
-
-
 _SPLITS = ("train", "validation", "val", "test")
 
 
