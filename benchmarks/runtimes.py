@@ -97,7 +97,8 @@ def main() -> None:
                     dataset, Path(folder) / "p.json", max_images=arguments.max_images
                 ).metrics
             ran = adapters[name].notes.runtime
-            numbers = " | ".join(f"{metrics[key]:.4f}" for key in ("AP", "AP50", "APs"))
+            values = (metrics[key] for key in ("AP", "AP50", "APs"))
+            numbers = " | ".join("-" if value is None else f"{value:.4f}" for value in values)
             print(
                 f"| {file} | {name} | {ran['version']} | {ran.get('precision', 'of the file')} | {numbers} | "
                 f"{1000 * seconds / count:.1f} | {seconds / base:.2f} |"
